@@ -119,12 +119,12 @@ def _has_fast_bfloat16() -> bool:
 
 
 def precision() -> str:
-    """The number format of matrix products in training and prediction: ``"bfloat16"`` or ``"float32"``."""
+    """Return the number format of matrix products in training and prediction: ``"bfloat16"`` or ``"float32"``."""
     return "bfloat16" if _has_fast_bfloat16() else "float32"
 
 
 def autocast() -> AbstractContextManager:
-    """A context in which matrix products run in bfloat16 where the hardware has it, and in float32 elsewhere.
+    """Return a context in which matrix products run in bfloat16 where the hardware has it, and in float32 elsewhere.
 
     Source: Micikevicius et al. 2018, *Mixed precision training*, https://arxiv.org/abs/1710.03740.
     """
@@ -364,10 +364,8 @@ def build_vocab(texts: Iterable[str], ngrams: int = 1, min_freq: int = 1) -> Voc
     Returns:
         A ``torchtext.vocab.Vocab`` with ``<pad>`` at 0 and ``<unk>`` at 1.
     """
-    counter: collections.Counter[str] = collections.Counter()
-    for text in texts:
-        tokens = tokenizer(text)
-        counter.update(tokens if ngrams == 1 else ngrams_iterator(tokens, ngrams))
+    lines = map(tokenizer, texts) if ngrams == 1 else (ngrams_iterator(tokenizer(text), ngrams) for text in texts)
+    counter = collections.Counter(chain.from_iterable(lines))
     return Vocab(counter, min_freq=min_freq, specials=SPECIALS)
 
 
@@ -905,6 +903,9 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
         logits: (N, C).
         labels: int64 of shape (N,), values 0..C-1.
 
+    Returns:
+        A float from 0 to 1.
+
     Raises:
         ValueError: there are no rows, or the two do not have the same number of them.
     """
@@ -955,10 +956,9 @@ def plot_history(history: dict[str, list[float]], ax: Sequence[Axes] | None = No
         _, ax = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for axes, name, colour in zip(ax, ("loss", "accuracy"), COLOURS.values(), strict=True):
         axes.plot(history["iteration"], history[name], color=colour, marker="o")
-        axes.set(xlabel="iteration", ylabel=f"training {name}")
+        axes.set(xlabel="iteration", ylabel=f"training {name}", xlim=(0, None), ylim=(0, None))
         axes.grid(alpha=0.3)
-    ax[0].set_ylim(bottom=0)
-    ax[1].set_ylim(top=1)
+    ax[1].set_ylim(top=1.03)
     return ax
 
 
@@ -981,7 +981,7 @@ def plot_confusion_matrix(
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     if ax is None:
         _, ax = plt.subplots(figsize=(5, 4.2), layout="constrained")
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = ax.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     for row, column in product(range(size), repeat=2):
         ink = "white" if shares[row, column] > 0.5 else "black"
         ax.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=ink)
