@@ -22,7 +22,7 @@ bert/config.json: | .venv/.ready
 	$(BIN)/python -m torchnlp
 
 lab: setup
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(LAB_FLAGS)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks --LabApp.news_url=None $(LAB_FLAGS)
 
 test: setup
 	$(TEST_SETTINGS) $(BIN)/python -m pytest
