@@ -225,8 +225,8 @@ def _read_part(folder: Path, part: str) -> list[tuple[int, str]]:
     dataset: list[tuple[int, str]] = []
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            for label, text in read(file):
-                dataset.append((label, text))
+            for item in read(file):
+                dataset.append(item)  # one by one, so that an error finds the number of its row
     except FileNotFoundError:
         raise DataError(f"{path} is missing: put {part}.csv there, or set TORCHNLP_DATA=sample") from None
     except OSError as error:
