@@ -161,3 +161,106 @@ def test_plot_attention_refuses_weights_of_another_shape(shape):
         torchnlp.plot_attention(torch.zeros(shape), ["a", "b"], ["c", "d", "e"])
 
 
+# ----------------------------------------------------------------------------------------------------------- the claims
+
+FOUR, SIX = torch.ones(4), torch.ones(6)
+SIZES = [1, 4, 16, 64, 256, 1024]
+
+# For each claim: the names it looks at with good values, and one change for each of its assertions that breaks it.
+CLAIMS = {
+    "toy-matrix-claim": (
+        {
+            "weights_by_loop": FOUR / 4,
+            "weights_by_matrix": FOUR / 4,
+            "context_by_loop": torch.tensor([1.0, 0.5]),
+            "context_by_matrix": torch.tensor([1.0, 0.5]),
+        },
+        [{"weights_by_matrix": FOUR / 5}, {"context_by_matrix": torch.tensor([1.0, 0.6])}],
+    ),
+    "module-claim": (
+        {
+            "weights_by_loop": FOUR / 4,
+            "context_by_loop": torch.tensor([1.0, 0.5]),
+            "weights_by_module": torch.tensor([[0.25] * 4 + [0.0] * 2] * 2),
+            "context_by_module": torch.tensor([[1.0, 0.5]] * 2),
+            "weights_unmasked": torch.tensor([[0.1] * 4 + [0.3] * 2] * 2),
+        },
+        [
+            {"weights_by_loop": FOUR / 5},
+            {"context_by_module": torch.tensor([[1.0, 0.6]] * 2)},
+            {"weights_by_module": torch.tensor([[0.25] * 4 + [0.01] * 2] * 2)},
+            {"weights_unmasked": torch.tensor([[0.25] * 4 + [0.0] * 2] * 2)},
+        ],
+    ),
+    "encoder-claim": (
+        {"moved_with_packing": 1e-7, "moved_without_packing": 1.4},
+        [{"moved_with_packing": 0.01}, {"moved_without_packing": 1e-7}],
+    ),
+    "bottleneck-claim": (
+        {
+            "with_exact": {1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0},
+            "without_exact": {1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0},
+            "untrained_exact": {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0},
+        },
+        [
+            {"with_exact": {1: 1.0, 2: 0.98, 3: 0.89, 4: 0.0}},
+            {"without_exact": {1: 0.9, 2: 0.7, 3: 0.6, 4: 0.0}},
+            {"without_exact": {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}},
+            {"untrained_exact": {1: 0.1, 2: 0.0, 3: 0.0, 4: 0.0}},
+        ],
+    ),
+    "errors-claim": (
+        {"first": {"year": 0.2, "day": 0.8}, "second": {"year": 0.5, "day": 0.1}},
+        [{"second": {"year": 0.5, "day": 0.9}}, {"first": {"year": 0.9, "day": 0.8}}],
+    ),
+    "mass-claim": ({"mean_mass": 0.8, "mean_uniform": 0.07}, [{"mean_mass": 0.2}]),
+    "explanation-claim": (
+        {
+            "heavy": 2,
+            "decisive": 4,
+            "heavy_weight": 0.4,
+            "decisive_weight": 0.2,
+            "heavy_effect": 0.0,
+            "decisive_effect": 0.9,
+        },
+        [{"heavy": 4}, {"decisive_weight": 0.5}, {"heavy_effect": 0.4}, {"decisive_effect": 0.3}],
+    ),
+    "dot-claim": (
+        {
+            "sizes": SIZES,
+            "variances": [float(size) for size in SIZES],
+            "scaled_variances": [1.0] * len(SIZES),
+            "largest": [[0.2, 0.2], [0.96, 0.25]],
+        },
+        [
+            {"variances": [1.0] * len(SIZES)},
+            {"scaled_variances": [float(size) for size in SIZES]},
+            {"largest": [[0.2, 0.2], [0.5, 0.25]]},
+            {"largest": [[0.2, 0.2], [0.96, 0.9]]},
+        ],
+    ),
+    "dot-library-claim": ({"by_formula": SIX, "by_library": SIX}, [{"by_library": SIX / 2}]),
+    "cost-parameters-claim": ({"extra": 9264, "predicted_extra": 9264}, [{"extra": 9265}]),
+}
+
+
+def claim_cells():
+    cells = nbformat.read(LESSON, as_version=4).cells
+    return {cell.id: cell.source for cell in cells if "claim" in cell.metadata.get("tags", [])}
+
+
+def test_every_claim_is_broken_here():
+    assert claim_cells().keys() == CLAIMS.keys()
+    for claim, source in claim_cells().items():
+        assertions = source.count("assert ") + source.count(".assert_close(")
+        assert 0 < assertions <= len(CLAIMS[claim][1]), f"{claim}: break each of its {assertions} assertions"
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_claim_passes_on_good_results_and_fails_on_broken_ones(claim):
+    source = claim_cells()[claim]
+    good, breaks = CLAIMS[claim]
+    exec(source, {"torch": torch, **good})
+    for change in breaks:
+        with pytest.raises(AssertionError):
+            exec(source, {"torch": torch, **good, **change})
