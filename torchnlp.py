@@ -1,6 +1,7 @@
 """The one helper of the course *Attention, Transformers and BERT*.
 
-Read it from top to bottom; the sections are settings, data, vocabulary, batches, model files, training and plots.
+Read it from top to bottom; the sections are settings, data, dates, vocabulary, batches, model files, training and
+plots.
 Shapes use the letters of the lessons: ``B`` batch, ``T`` tokens, ``C`` classes, ``V`` words of the vocabulary.
 
 A dataset is a list of ``(label, text)`` with labels 1..4 as AG News numbers them. Batches hold labels 0..3, as PyTorch
@@ -10,6 +11,8 @@ wants them; the step from one to the other is made in one place, :func:`targets`
 import base64
 import collections
 import csv
+import datetime
+import functools
 import html
 import importlib.util
 import io
@@ -20,6 +23,7 @@ import random
 import sys
 import tempfile
 import threading
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,6 +37,9 @@ import pooch
 import requests
 import torch
 import torchtext
+from babel import Locale
+from babel.dates import DateTimeFormat, get_date_format, tokenize_pattern
+from babel.lists import format_list
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -47,6 +54,8 @@ __all__ = [
     "DataError", "ModelError", "device", "set_seed", "autocast", "precision",
     # data and vocabulary
     "CLASSES", "load_dataset", "build_vocab", "vocab", "tokenizer", "encode",
+    # dates
+    "DATE_LANGUAGES", "DateSentence", "date_sentence", "date_sentences",
     # batches
     "targets", "padify", "offsetify", "BertCollate", "LengthGroupedBatches",
     # model files
@@ -54,7 +63,7 @@ __all__ = [
     # training
     "train_epoch", "train_epoch_emb", "fine_tune", "predict", "accuracy",
     # plots
-    "COLOURS", "show", "plot_history", "plot_confusion_matrix",
+    "COLOURS", "show", "plot_history", "plot_confusion_matrix", "plot_attention",
     # modules that notebooks written for this helper's ancestor take from `from torchnlp import *`
     "collections", "os", "torch", "torchtext",
 ]  # fmt: skip
@@ -345,6 +354,152 @@ def _why_unreachable(url: str) -> str | None:
 def _first_line(error: Exception) -> str:
     """The first line of an error's message, cut to a length that fits a terminal."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+# ------------------------------------------------------------------------------------------------------------- dates
+
+DATE_LANGUAGES = {
+    "en": "English",
+    "fr": "French",
+    "de": "German",
+    "es": "Spanish",
+    "pt": "Portuguese",
+    "it": "Italian",
+    "sw": "Swahili",
+    "yo": "Yoruba",
+    "ha": "Hausa",
+    "ig": "Igbo",
+    "pcm": "Nigerian Pidgin",
+    "hu": "Hungarian",  # the year comes first
+    "ru": "Russian",  # another script
+}
+# Only styles with four digits of the year, and with day and month told apart in every language.
+DATE_STYLES = ("medium", "long")
+FIRST_DATE, LAST_DATE = datetime.date(1990, 1, 1), datetime.date(2049, 12, 31)
+DATE_FIELDS = {"y": "year", "M": "month", "L": "month", "d": "day"}  # CLDR's letters for the parts of a date
+
+
+@dataclass(frozen=True)
+class DateSentence:
+    """Dates as people write them in one language, and the same dates in ISO 8601.
+
+    Attributes:
+        language: a key of :data:`DATE_LANGUAGES`.
+        source: the dates as written, for instance ``"14 Septemba 2031 na 3 Mei 1990"``.
+        target: the dates in ISO 8601, with a space between two of them: ``"2031-09-14 1990-05-03"``.
+        spans: for each date, where its ``"year"``, ``"month"`` and ``"day"`` stand in the source, as ``(start, end)``.
+    """
+
+    language: str
+    source: str
+    target: str
+    spans: tuple[dict[str, tuple[int, int]], ...]
+
+
+def date_sentence(dates: Sequence[datetime.date], language: str, style: str = "long") -> DateSentence:
+    """Write dates as people do in one language, and in ISO 8601.
+
+    Args:
+        dates: at least one date.
+        language: a key of :data:`DATE_LANGUAGES`.
+        style: ``"long"`` (14 September 2031) or ``"medium"`` (14 Sept 2031).
+
+    Returns:
+        The sentence, and where in it each year, month and day stands.
+
+    Raises:
+        ValueError: there are no dates, or the language or the style is unknown.
+
+    Source: the Unicode Common Locale Data Repository, https://cldr.unicode.org, read through Babel.
+    """
+    if language not in DATE_LANGUAGES:
+        raise ValueError(f"language {language!r} is unknown: choose one of {', '.join(DATE_LANGUAGES)}")
+    if style not in DATE_STYLES:
+        raise ValueError(f"style {style!r} is unknown: choose one of {', '.join(DATE_STYLES)}")
+    if not dates:
+        raise ValueError("there are no dates: give at least one")
+    # Letters of Unicode's private area keep the places of the dates in the list: "0, 1 and 2".
+    places = [chr(0xE000 + i) for i in range(len(dates))]
+    source, spans = "", []
+    for character in _one_line(format_list(places, locale=language)):
+        if character in places:
+            text, fields = _write_date(dates[places.index(character)], language, style)
+            spans.append({name: (len(source) + start, len(source) + end) for name, (start, end) in fields.items()})
+            source += text
+        else:
+            source += character
+    return DateSentence(language, source, " ".join(date.isoformat() for date in dates), tuple(spans))
+
+
+def date_sentences(
+    size: int,
+    counts: Sequence[int] = (1, 2, 3, 4),
+    part: str = "train",
+    languages: Iterable[str] = DATE_LANGUAGES,
+    seed: int = 0,
+) -> list[DateSentence]:
+    """Make sentences of random dates from 1990 to 2049. No date of a training sentence stands in any test sentence.
+
+    Args:
+        size: how many sentences.
+        counts: how many dates a sentence may hold; each number in turn.
+        part: ``"train"``, which draws from nine tenths of the dates, or ``"test"``, which draws from the other tenth,
+            whatever the seed.
+        languages: keys of :data:`DATE_LANGUAGES`, one of them drawn for each sentence.
+        seed: the same seed gives the same sentences.
+
+    Returns:
+        ``size`` sentences, each in a language and a style drawn at random.
+
+    Raises:
+        ValueError: a size or a count below 1, or an unknown part or language.
+    """
+    languages = list(languages)
+    if size < 1 or min(counts, default=0) < 1 or not languages:
+        raise ValueError(f"nothing to make from size={size}, counts={list(counts)}, languages={languages}")
+    if part not in ("train", "test"):
+        raise ValueError(f"part {part!r} is unknown: choose train or test")
+    pool, chance = _date_pool()[part], random.Random(f"{part} {seed}")
+    return [
+        date_sentence(
+            chance.choices(pool, k=counts[i % len(counts)]), chance.choice(languages), chance.choice(DATE_STYLES)
+        )
+        for i in range(size)
+    ]
+
+
+@functools.cache
+def _date_pool() -> dict[str, list[datetime.date]]:
+    """All dates, cut once and for all into a training and a test part."""
+    days = (LAST_DATE - FIRST_DATE).days + 1
+    dates = [FIRST_DATE + datetime.timedelta(days=i) for i in range(days)]
+    random.Random("ISO 8601").shuffle(dates)
+    return {"test": dates[: days // 10], "train": dates[days // 10 :]}
+
+
+def _write_date(date: datetime.date, language: str, style: str) -> tuple[str, dict[str, tuple[int, int]]]:
+    """Write one date in one language, and say where its fields stand."""
+    written, spans = "", {}
+    for kind, value in _date_pattern(language, style):
+        if kind == "field":
+            letter, width = value
+            text = _one_line(DateTimeFormat(date, Locale.parse(language))[letter * width])
+            spans[DATE_FIELDS[letter]] = (len(written), len(written) + len(text))
+        else:
+            text = _one_line(value)
+        written += text
+    return written, spans
+
+
+@functools.cache
+def _date_pattern(language: str, style: str) -> list[tuple]:
+    """CLDR's pattern of a date as a list of fields and of the characters between them."""
+    return tokenize_pattern(get_date_format(style, locale=language).pattern)
+
+
+def _one_line(text: str) -> str:
+    """Compose letters and their accents, and make every kind of space a plain one."""
+    return "".join(" " if character.isspace() else character for character in unicodedata.normalize("NFC", text))
 
 
 # -------------------------------------------------------------------------------------------------------- vocabulary
@@ -989,6 +1144,41 @@ def plot_confusion_matrix(
     ax.set_yticks(range(size), classes)
     ax.set(xlabel="predicted class", ylabel="true class")
     ax.get_figure().colorbar(image, ax=ax, label="share of the true class")
+    return ax
+
+
+def plot_attention(weights: torch.Tensor, rows: Sequence[str], columns: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Draw attention weights: one row for each position that looks, one column for each position it may look at.
+
+    A weight is not an explanation: it says where a vector was read, not why the model answered as it did.
+
+    Args:
+        weights: float of shape (S, T), values 0 to 1, each row a sum of 1.
+        rows: the S tokens that look. A space is drawn as the sign for it.
+        columns: the T tokens that are looked at.
+        ax: the axes to draw on; without them, those of a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: the weights do not have a row for each of ``rows`` and a column for each of ``columns``.
+
+    Source: Bahdanau, Cho and Bengio 2015, figure 3, https://arxiv.org/abs/1409.0473.
+    """
+    if tuple(weights.shape) != (len(rows), len(columns)):
+        raise ValueError(
+            f"weights of shape {tuple(weights.shape)} for {len(rows)} rows and {len(columns)} columns: "
+            "cut off the padding, and give one head of one example"
+        )
+    if ax is None:
+        size = (1.5 + 0.24 * len(columns), 1.2 + 0.24 * len(rows))
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    image = ax.imshow(weights.detach().float().cpu().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(columns)), [token.replace(" ", "␣") for token in columns])
+    ax.set_yticks(range(len(rows)), [token.replace(" ", "␣") for token in rows])
+    ax.set(xlabel="looked at", ylabel="looking")
+    ax.get_figure().colorbar(image, ax=ax, label="attention weight")
     return ax
 
 
