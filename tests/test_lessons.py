@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from claims import CLAIMS
 from torch import nn
 
 import torchnlp
@@ -219,43 +220,6 @@ def test_exercises_fail_empty_and_pass_solved(path):
 
 
 # --------------------------------------------------------------------------------------------------------- the claims
-
-ONE, TWO = torch.ones(2, 3), torch.full((2, 3), 2.0)
-
-# For each claim: the names it looks at with good values, and one change for each of its assertions that breaks it.
-CLAIMS = {
-    "4-bert-classification": {
-        "toy-claim": (
-            {"by_loop": torch.tensor(10.0), "by_matrix": torch.tensor(10.0), "by_library": torch.tensor([[10.0]])},
-            [{"by_matrix": torch.tensor(6.0)}, {"by_library": torch.tensor([[6.0]])}],
-        ),
-        "pad-claim": (
-            {"masked": {"input_ids": ONE}, "by_tokenizer": {"input_ids": ONE}},
-            [{"by_tokenizer": {"input_ids": TWO}}],
-        ),
-        "mask-claim": (
-            {"moved_with": 1e-6, "moved_without": 0.014},
-            [{"moved_with": 0.014}, {"moved_without": 1e-6}],
-        ),
-        "padding-claim": ({"moved_by_padding": 1e-6}, [{"moved_by_padding": 0.01}]),
-        "loop-claim": (
-            {"history": {"loss": [1.4, 1.3]}, "by_hand": [1.4, 1.3]},
-            [{"by_hand": [1.4, 1.35]}],
-        ),
-        "evaluate-claim": (
-            {"train_dataset": [0] * 1000, "test_accuracy": 0.95, "first_accuracy": 0.95, "untrained_accuracy": 0.25},
-            [
-                {"test_accuracy": 0.89},
-                {"untrained_accuracy": 0.5},
-                {"train_dataset": [0] * 120_000, "test_accuracy": 0.86},
-            ],
-        ),
-        "frozen-claim": (
-            {"frozen_accuracy": 0.9, "untrained_accuracy": 0.25, "first_accuracy": 0.92},
-            [{"frozen_accuracy": 0.6}, {"first_accuracy": 0.85}],
-        ),
-    },
-}
 
 
 def assertions(source: str) -> int:

@@ -1,0 +1,127 @@
+"""Made-up results for each claim of each lesson: good ones, and one change for each assertion that breaks it."""
+
+import torch
+
+ONE, TWO = torch.ones(2, 3), torch.full((2, 3), 2.0)
+FOUR, SIX = torch.ones(4), torch.ones(6)
+SIZES = [1, 4, 16, 64, 256, 1024]
+CLAIMS = {
+    "1-attention": {
+        "toy-matrix-claim": (
+            {
+                "weights_by_loop": FOUR / 4,
+                "weights_by_matrix": FOUR / 4,
+                "context_by_loop": torch.tensor([1.0, 0.5]),
+                "context_by_matrix": torch.tensor([1.0, 0.5]),
+            },
+            [{"weights_by_matrix": FOUR / 5}, {"context_by_matrix": torch.tensor([1.0, 0.6])}],
+        ),
+        "module-claim": (
+            {
+                "weights_by_loop": FOUR / 4,
+                "context_by_loop": torch.tensor([1.0, 0.5]),
+                "weights_by_module": torch.tensor([[[0.25] * 4 + [0.0] * 2]]),
+                "context_by_module": torch.tensor([[[1.0, 0.5]]]),
+                "weights_unmasked": torch.tensor([[[0.1] * 4 + [0.3] * 2]]),
+            },
+            [
+                {"weights_by_loop": FOUR / 5},
+                {"context_by_module": torch.tensor([[[1.0, 0.6]]])},
+                {"weights_by_module": torch.tensor([[[0.25] * 4 + [0.01] * 2]])},
+                {"weights_unmasked": torch.tensor([[[0.25] * 4 + [0.0] * 2]])},
+            ],
+        ),
+        "encoder-claim": (
+            {"moved_with_packing": 1e-7, "moved_without_packing": 1.4},
+            [{"moved_with_packing": 0.01}, {"moved_without_packing": 1e-7}],
+        ),
+        "forced-claim": (
+            {"forced_token": 0.8, "without_token": {2: 0.6}},
+            [{"forced_token": 0.5}],
+        ),
+        "bottleneck-claim": (
+            {
+                "with_exact": {1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0},
+                "without_exact": {1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0},
+                "untrained_exact": {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0},
+            },
+            [
+                {"with_exact": {1: 1.0, 2: 0.98, 3: 0.89, 4: 0.0}},
+                {"without_exact": {1: 0.9, 2: 0.7, 3: 0.6, 4: 0.0}},
+                {"without_exact": {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}},
+                {"with_exact": {1: 1.0, 2: 0.98, 3: 0.95, 4: 0.9}},
+                {"untrained_exact": {1: 0.1, 2: 0.0, 3: 0.0, 4: 0.0}},
+            ],
+        ),
+        "errors-claim": (
+            {"first": {"year": 0.2, "day": 0.8}, "second": {"year": 0.5, "day": 0.1}},
+            [
+                {"second": {"year": 0.95, "day": 0.9}},
+                {"first": {"year": 0.9, "day": 0.8}},
+                {"second": {"year": 0.05, "day": 0.1}},
+            ],
+        ),
+        "mass-claim": (
+            {"masses": {"year": (0.7, 0.09), "month": (0.9, 0.1)}},
+            [{"masses": {"year": (0.2, 0.09), "month": (0.9, 0.1)}}],
+        ),
+        "explanation-claim": (
+            {
+                "heavy": 2,
+                "decisive": 4,
+                "heavy_weight": 0.4,
+                "decisive_weight": 0.2,
+                "heavy_effect": 0.0,
+                "decisive_effect": 0.9,
+            },
+            [{"heavy": 4}, {"decisive_weight": 0.5}, {"heavy_effect": 0.4}, {"decisive_effect": 0.3}],
+        ),
+        "dot-claim": (
+            {
+                "sizes": SIZES,
+                "variances": [float(size) for size in SIZES],
+                "scaled_variances": [1.0] * len(SIZES),
+                "largest": [[0.2, 0.2], [0.96, 0.25]],
+            },
+            [
+                {"variances": [1.0] * len(SIZES)},
+                {"scaled_variances": [float(size) for size in SIZES]},
+                {"largest": [[0.2, 0.2], [0.5, 0.25]]},
+                {"largest": [[0.2, 0.2], [0.96, 0.9]]},
+            ],
+        ),
+        "dot-library-claim": ({"by_formula": SIX, "by_library": SIX}, [{"by_library": SIX / 2}]),
+        "cost-parameters-claim": ({"extra": 6176, "predicted_extra": 6176}, [{"extra": 6177}]),
+    },
+    "4-bert-classification": {
+        "toy-claim": (
+            {"by_loop": torch.tensor(10.0), "by_matrix": torch.tensor(10.0), "by_library": torch.tensor([[10.0]])},
+            [{"by_matrix": torch.tensor(6.0)}, {"by_library": torch.tensor([[6.0]])}],
+        ),
+        "pad-claim": (
+            {"masked": {"input_ids": ONE}, "by_tokenizer": {"input_ids": ONE}},
+            [{"by_tokenizer": {"input_ids": TWO}}],
+        ),
+        "mask-claim": (
+            {"moved_with": 1e-6, "moved_without": 0.014},
+            [{"moved_with": 0.014}, {"moved_without": 1e-6}],
+        ),
+        "padding-claim": ({"moved_by_padding": 1e-6}, [{"moved_by_padding": 0.01}]),
+        "loop-claim": (
+            {"history": {"loss": [1.4, 1.3]}, "by_hand": [1.4, 1.3]},
+            [{"by_hand": [1.4, 1.35]}],
+        ),
+        "evaluate-claim": (
+            {"train_dataset": [0] * 1000, "test_accuracy": 0.95, "first_accuracy": 0.95, "untrained_accuracy": 0.25},
+            [
+                {"test_accuracy": 0.89},
+                {"untrained_accuracy": 0.5},
+                {"train_dataset": [0] * 120_000, "test_accuracy": 0.86},
+            ],
+        ),
+        "frozen-claim": (
+            {"frozen_accuracy": 0.9, "untrained_accuracy": 0.25, "first_accuracy": 0.92},
+            [{"frozen_accuracy": 0.6}, {"first_accuracy": 0.85}],
+        ),
+    },
+}
