@@ -1,0 +1,73 @@
+"""Execute a lesson with other seeds, and print for each the numbers that its claims are about.
+
+    python benchmarks/seeds.py 1-attention 1 2 3
+
+The seed decides the first weights, the batches, and data that is made up. Every cell runs, the claims among them. The
+exit status is 1 if a claim, or any other cell, failed.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+SEED_LINE = "SEED = 0"
+NUMBERS = {
+    "1-attention": {
+        "with, 3 dates": "with_exact[3]",
+        "with, 4 dates": "with_exact[4]",
+        "without, 1 date": "without_exact[1]",
+        "without, 3 dates": "without_exact[3]",
+        "mass / uniform, the least of year, month, day": "min(mass / baseline for mass, baseline in masses.values())",
+        "most weight: influence": "heavy_effect",
+        "most influence": "decisive_effect",
+    },
+}
+
+
+def lesson_with(lesson: str, seed: int) -> nbformat.NotebookNode:
+    """The lesson with another seed, and a last cell that prints the numbers."""
+    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
+    (setup,) = [cell for cell in notebook.cells if cell.cell_type == "code" and SEED_LINE in cell.source]
+    setup.source = setup.source.replace(SEED_LINE, f"SEED = {seed}")
+    values = ", ".join(f"f'{{{expression}:.2f}}'" for expression in NUMBERS[lesson].values())
+    notebook.cells.append(nbformat.v4.new_code_cell(f"print(*[{values}], sep=' | ')", id="numbers"))
+    return notebook
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lesson", choices=NUMBERS)
+    parser.add_argument("seeds", nargs="+", type=int)
+    arguments = parser.parse_args()
+    names = NUMBERS[arguments.lesson]
+    failures = 0
+    print("| seed |", " | ".join(names), "| claims |")
+    print("|---" * (len(names) + 2) + "|", flush=True)
+    for seed in arguments.seeds:
+        notebook = lesson_with(arguments.lesson, seed)
+        client = NotebookClient(notebook, timeout=None, allow_errors=True, kernel_name="python3")
+        client.resources = {"metadata": {"path": str(NOTEBOOKS)}}
+        begin = time.perf_counter()
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            print(f"seed {seed} after {time.perf_counter() - begin:.0f} s: {error}", file=sys.stderr)
+        broken = [
+            cell.id
+            for cell in notebook.cells
+            if cell.cell_type == "code" and any(output.output_type == "error" for output in cell.outputs)
+        ]
+        failures += bool(broken)
+        numbers = "".join(output.get("text", "") for output in notebook.cells[-1].outputs).strip()
+        print(f"| {seed} | {numbers} | {'broken: ' + ', '.join(broken) if broken else 'hold'} |", flush=True)
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
