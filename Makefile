@@ -34,6 +34,8 @@ bench: setup
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/finetuning.py
 	$(BIN)/python benchmarks/lessons.py
+	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 1-attention 1 2 3
+	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 2-transformers 11 12 13
 
 clean:
 	rm -rf .venv build data/ag_news bert/*.safetensors bert/*.json bert/vocab.txt

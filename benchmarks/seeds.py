@@ -27,6 +27,15 @@ NUMBERS = {
         "most weight: influence": "heavy_effect",
         "most influence": "decisive_effect",
     },
+    "2-transformers": {
+        "order: no positions": "order['no positions']",
+        "sinusoidal": "order['sinusoidal']",
+        "learned": "order['learned']",
+        "dates": "dates_exact",
+        "bag": "bag_accuracy",
+        "LSTM": "lstm_accuracy",
+        "transformer": "transformer_accuracy",
+    },
 }
 
 
@@ -35,7 +44,7 @@ def lesson_with(lesson: str, seed: int) -> nbformat.NotebookNode:
     notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
     (setup,) = [cell for cell in notebook.cells if cell.cell_type == "code" and SEED_LINE in cell.source]
     setup.source = setup.source.replace(SEED_LINE, f"SEED = {seed}")
-    values = ", ".join(f"f'{{{expression}:.2f}}'" for expression in NUMBERS[lesson].values())
+    values = ", ".join(f'f"{{{expression}:.2f}}"' for expression in NUMBERS[lesson].values())
     notebook.cells.append(nbformat.v4.new_code_cell(f"print(*[{values}], sep=' | ')", id="numbers"))
     return notebook
 
@@ -51,8 +60,14 @@ def main() -> int:
     print("|---" * (len(names) + 2) + "|", flush=True)
     for seed in arguments.seeds:
         notebook = lesson_with(arguments.lesson, seed)
-        client = NotebookClient(notebook, timeout=None, allow_errors=True, kernel_name="python3")
-        client.resources = {"metadata": {"path": str(NOTEBOOKS)}}
+        client = NotebookClient(
+            notebook,
+            timeout=None,
+            allow_errors=True,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(NOTEBOOKS)}},
+            extra_arguments=["--log-level=ERROR"],
+        )
         begin = time.perf_counter()
         try:
             client.execute()

@@ -1,5 +1,7 @@
 """Made-up results for each claim of each lesson: good ones, and one change for each assertion that breaks it."""
 
+import math
+
 import torch
 
 ONE, TWO = torch.ones(2, 3), torch.full((2, 3), 2.0)
@@ -92,6 +94,86 @@ CLAIMS = {
         ),
         "dot-library-claim": ({"by_formula": SIX, "by_library": SIX}, [{"by_library": SIX / 2}]),
         "cost-parameters-claim": ({"extra": 6176, "predicted_extra": 6176}, [{"extra": 6177}]),
+    },
+    "2-transformers": {
+        "toy-claim": (
+            {
+                "weights_by_loop": SIX / 6,
+                "weights_by_matrix": SIX / 6,
+                "output_by_loop": SIX,
+                "output_by_matrix": SIX,
+                "output_by_library": SIX,
+            },
+            [{"weights_by_matrix": SIX / 5}, {"output_by_matrix": SIX / 2}, {"output_by_library": SIX / 2}],
+        ),
+        "masks-claim": (
+            {
+                "by_formula": torch.tensor([[math.nan, math.nan], [1.0, 1.0]]),
+                "by_library": torch.tensor([[0.0, 0.0], [1.0, 1.0]]),
+            },
+            [
+                {"by_formula": torch.tensor([[0.0, 0.0], [1.0, 1.0]])},
+                {"by_library": torch.tensor([[0.5, 0.5], [1.0, 1.0]])},
+                {"by_library": torch.tensor([[0.0, 0.0], [1.0, 0.9]])},
+            ],
+        ),
+        "permute-claim": (
+            {"output_shuffled": FOUR.cumsum(0).flip(0), "output_by_matrix": FOUR.cumsum(0), "shuffled": [3, 2, 1, 0]},
+            [{"output_shuffled": FOUR.cumsum(0)}],
+        ),
+        "positions-claim": (
+            {"products": torch.ones(64, 64)},
+            [{"products": torch.ones(64, 64).cumsum(0)}],
+        ),
+        "order-claim": (
+            {"order": {"no positions": 0.5, "sinusoidal": 1.0, "learned": 1.0}},
+            [
+                {"order": {"no positions": 0.65, "sinusoidal": 1.0, "learned": 1.0}},
+                {"order": {"no positions": 0.5, "sinusoidal": 0.5, "learned": 1.0}},
+            ],
+        ),
+        "heads-claim": (
+            {"heads_output": ONE, "library_output": ONE, "heads_weights": ONE / 3, "library_weights": ONE / 3},
+            [{"library_output": TWO}, {"library_weights": ONE / 2}],
+        ),
+        "block-claim": (
+            {"pairs": {True: (ONE, ONE), False: (TWO, TWO)}},
+            [{"pairs": {True: (ONE, TWO), False: (TWO, TWO)}}, {"pairs": {True: (ONE, ONE), False: (TWO, ONE)}}],
+        ),
+        "parameters-claim": ({"counted": 7_087_872, "predicted": 7_087_872}, [{"counted": 7_087_871}]),
+        "decoder-claim": (
+            {
+                "decoder_output": torch.ones(2, 5, 16),
+                "decoder_library": torch.ones(2, 5, 16),
+                "decoder_other": torch.ones(2, 5, 16).index_fill(1, torch.tensor(4), 2.0),
+            },
+            [
+                {"decoder_library": torch.zeros(2, 5, 16)},
+                {"decoder_other": torch.full((2, 5, 16), 2.0)},
+                {"decoder_other": torch.ones(2, 5, 16)},
+            ],
+        ),
+        "dates-claim": (
+            {"untrained_exact": 0.0, "dates_exact": 0.95},
+            [{"untrained_exact": 0.1}, {"dates_exact": 0.7}],
+        ),
+        "news-padding-claim": ({"moved_by_padding": 1e-7}, [{"moved_by_padding": 0.01}]),
+        "news-count-claim": ({"news_counted": 369_028, "news_predicted": 369_028}, [{"news_counted": 369_027}]),
+        "news-claim": (
+            {
+                "train_dataset": [0] * 1000,
+                "untrained_accuracy": 0.25,
+                "lstm_accuracy": 0.55,
+                "bag_accuracy": 0.87,
+                "transformer_accuracy": 0.85,
+            },
+            [
+                {"untrained_accuracy": 0.5},
+                {"untrained_accuracy": 0.25, "transformer_accuracy": 0.4, "lstm_accuracy": 0.3},
+                {"lstm_accuracy": 0.9},
+                {"train_dataset": [0] * 15_000, "transformer_accuracy": 0.81},
+            ],
+        ),
     },
     "4-bert-classification": {
         "toy-claim": (
