@@ -8,14 +8,10 @@ exit status is 1 if a claim, or any other cell, failed.
 
 import argparse
 import sys
-import time
-from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from lessons import NOTEBOOKS, execute
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SEED_LINE = "SEED = 0"
 NUMBERS = {
     "1-attention": {
@@ -60,19 +56,7 @@ def main() -> int:
     print("|---" * (len(names) + 2) + "|", flush=True)
     for seed in arguments.seeds:
         notebook = lesson_with(arguments.lesson, seed)
-        client = NotebookClient(
-            notebook,
-            timeout=None,
-            allow_errors=True,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(NOTEBOOKS)}},
-            extra_arguments=["--log-level=ERROR"],
-        )
-        begin = time.perf_counter()
-        try:
-            client.execute()
-        except CellExecutionError as error:
-            print(f"seed {seed} after {time.perf_counter() - begin:.0f} s: {error}", file=sys.stderr)
+        execute(notebook, NOTEBOOKS, allow_errors=True)
         broken = [
             cell.id
             for cell in notebook.cells
