@@ -1,7 +1,7 @@
 """The one helper of the course *Attention, Transformers and BERT*.
 
-Read it from top to bottom; the sections are settings, data, dates, vocabulary, batches, model files, training and
-plots.
+Read it from top to bottom; the sections are settings, data, names and answers, dates, vocabulary, batches, model files,
+training and plots.
 Shapes use the letters of the lessons: ``B`` batch, ``T`` tokens, ``C`` classes, ``V`` words of the vocabulary.
 
 A dataset is a list of ``(label, text)`` with labels 1..4 as AG News numbers them. Batches hold labels 0..3, as PyTorch
@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import random
+import re
 import sys
 import tempfile
 import threading
@@ -54,6 +55,7 @@ __all__ = [
     "DataError", "ModelError", "device", "set_seed", "autocast", "precision",
     # data and vocabulary
     "CLASSES", "load_dataset", "build_vocab", "vocab", "tokenizer", "encode",
+    "Entity", "EntityText", "load_entities", "Question", "load_questions",
     # dates
     "DATE_LANGUAGES", "DateSentence", "date_sentence", "date_sentences",
     # batches
@@ -225,32 +227,39 @@ def _read_folder(folder: Path) -> tuple[list[tuple[int, str]], list[tuple[int, s
 
 def _read_part(folder: Path, part: str) -> list[tuple[int, str]]:
     """Read one part of a folder as a list of ``(label, text)``, or raise a DataError that names file and row."""
-    path = folder / f"{part}.jsonl"
-    if path.exists():
-        read, layout = _read_json_lines, "one JSON object a line with the keys label, title and text, in UTF-8"
-    else:
-        path = folder / f"{part}.csv"
-        read, layout = _read_csv, 'three quoted columns "label","title","description", in UTF-8'
-    dataset: list[tuple[int, str]] = []
+    if (folder / f"{part}.jsonl").exists():
+        return _read_file(folder / f"{part}.jsonl", _read_json_lines, _layout("label, title and text"))
+    layout = 'three quoted columns "label","title","description", in UTF-8'
+    return _read_file(folder / f"{part}.csv", _read_csv, layout)
+
+
+def _layout(keys: str) -> str:
+    """How a row with these keys must look, in words."""
+    return f"one JSON object a line with the keys {keys}, in UTF-8"
+
+
+def _read_file(path: Path, read: Callable[[Iterable[str]], Iterator], layout: str) -> list:
+    """The items that ``read`` finds in a file, one a row; or a DataError that names file, row and remedy."""
+    items = []
     try:
         with open(path, encoding="utf-8", newline="") as file:
             for item in read(file):
-                dataset.append(item)  # one by one, so that an error finds the number of its row
+                items.append(item)  # one by one, so that an error finds the number of its row
     except FileNotFoundError:
-        raise DataError(f"{path} is missing: put {part}.csv there, or set TORCHNLP_DATA=sample") from None
+        raise DataError(f"{path} is missing: put {path.name} there, or set TORCHNLP_DATA=sample") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}): mend its rights, or set TORCHNLP_DATA=sample") from error
     except (ValueError, csv.Error) as error:
-        row, reason = len(dataset) + 1, error
+        row, reason = len(items) + 1, error
         if isinstance(error, UnicodeDecodeError):  # the file is decoded some rows ahead of the one in hand
             row, reason = _first_line_not_utf8(path), "bytes that are not UTF-8"
         raise DataError(
             f"{path}, row {row}: {reason}. Each row must be {layout}; "
             "mend the row or fetch the file again, or set TORCHNLP_DATA=sample"
         ) from error
-    if not dataset:
+    if not items:
         raise DataError(f"{path} is empty: fetch the file again, or set TORCHNLP_DATA=sample")
-    return dataset
+    return items
 
 
 def _first_line_not_utf8(path: Path) -> int:
@@ -282,13 +291,22 @@ def _read_csv(file: Iterable[str]) -> Iterator[tuple[int, str]]:
 def _read_json_lines(file: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Yield ``(label, text)`` for each line of a file in the sample's layout."""
     for line in file:
-        item = json.loads(line)
-        missing = {"label", "title", "text"} - set(item if isinstance(item, dict) else ())
-        if missing:
-            raise ValueError(f"no {', '.join(sorted(missing))}")
+        item = _json_object(line, texts=("title", "text"), others=("label",))
         if item["label"] not in (1, 2, 3, 4):
             raise ValueError(f"label {item['label']!r} instead of 1, 2, 3 or 4")
         yield item["label"], f"{item['title']} {item['text']}"
+
+
+def _json_object(line: str, texts: Sequence[str], others: Sequence[str] = ()) -> dict:
+    """The JSON object of one line, which must have these keys; under ``texts`` there must be strings."""
+    item = json.loads(line)
+    missing = {*texts, *others} - set(item if isinstance(item, dict) else ())
+    if missing:
+        raise ValueError(f"no {', '.join(sorted(missing))}")
+    for key in texts:
+        if not isinstance(item[key], str):
+            raise ValueError(f"{key} is {item[key]!r} instead of a text in quotes")
+    return item
 
 
 def _ag_news_url() -> str:
@@ -354,6 +372,181 @@ def _why_unreachable(url: str) -> str | None:
 def _first_line(error: Exception) -> str:
     """The first line of an error's message, cut to a length that fits a terminal."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+# ------------------------------------------------------------------------------------------------ names and answers
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A named entity: the characters ``text[start:end]`` of a text are a name of this type.
+
+    Attributes:
+        start: the place of its first character, counted from 0.
+        end: the place after its last character.
+        type: what is named, ``"PER"`` for instance.
+    """
+
+    start: int
+    end: int
+    type: str
+
+
+@dataclass(frozen=True)
+class EntityText:
+    """A text and its named entities.
+
+    Attributes:
+        text: title, a space, body.
+        entities: every entity, in the order of the text; no two overlap.
+    """
+
+    text: str
+    entities: tuple[Entity, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, and the text that answers it.
+
+    Attributes:
+        question: the question.
+        text: the text to read.
+        answer: the answer, a span of the text.
+        start: the place in the text of the answer's first character.
+    """
+
+    question: str
+    text: str
+    answer: str
+    start: int
+
+
+def load_entities(source: str | os.PathLike | None = None) -> tuple[list[EntityText], list[EntityText], list[str]]:
+    """Load texts whose named entities are marked.
+
+    Args:
+        source: a folder with ``train.jsonl`` and ``test.jsonl``, or ``"sample"``; without it, ``$TORCHNLP_DATA`` where
+            that names such a folder, else the sample (AG News knows no entities). A relative path starts at the
+            project's root. Each line is a JSON object with the keys ``title``, ``text`` and ``entities``; the last is
+            a list of ``[name, type]`` and stands for every place of title or text where the name stands as a whole
+            word. Where two names overlap, the longer one counts; of two equally long, the first of the list.
+
+    Returns:
+        ``(train, test, types)``: two lists of :class:`EntityText`, and the types of the training part, sorted.
+
+    Raises:
+        DataError: a file cannot be had or read, a name does not stand in its text, or the test part has a type which
+            training lacks; the message names file, row and remedy.
+    """
+    folder = _annotated_folder(source)
+    layout = _layout("title, text and entities, a list of [name, type]")
+    train, test = (_read_file(folder / f"{part}.jsonl", _read_entities, layout) for part in ("train", "test"))
+    types = sorted({entity.type for item in train for entity in item.entities})
+    for row, item in enumerate(test, 1):
+        unknown = {entity.type for entity in item.entities} - set(types)
+        if unknown:
+            raise DataError(
+                f"{folder / 'test.jsonl'}, row {row}: the type {min(unknown)!r} is not in train.jsonl: "
+                f"mend it, or add training texts with it; known are {', '.join(types) or 'none'}"
+            )
+    print(f"Loaded {len(train):,} training and {len(test):,} test texts with named entities: {_name_of(folder)}.")
+    return train, test, types
+
+
+def load_questions(source: str | os.PathLike | None = None) -> tuple[list[Question], list[Question]]:
+    """Load questions, each with a text that holds its answer.
+
+    Args:
+        source: as in :func:`load_entities`; here each line has the keys ``text``, ``question`` and ``answer``, and the
+            answer must stand in the text exactly once.
+
+    Returns:
+        ``(train, test)``: two lists of :class:`Question`.
+
+    Raises:
+        DataError: a file cannot be had or read, or an answer does not stand in its text exactly once; the message
+            names file, row and remedy.
+
+    Source: the task is that of Rajpurkar et al. 2016, *SQuAD*, https://arxiv.org/abs/1606.05250.
+    """
+    folder = _annotated_folder(source)
+    layout = _layout("text, question and answer, where the answer stands in the text exactly once")
+    train, test = (_read_file(folder / f"{part}.jsonl", _read_questions, layout) for part in ("train", "test"))
+    print(f"Loaded {len(train):,} training and {len(test):,} test questions: {_name_of(folder)}.")
+    return train, test
+
+
+def _annotated_folder(source: str | os.PathLike | None) -> Path:
+    """The folder whose JSON lines hold names and answers."""
+    if source and os.fspath(source) != "sample":
+        folder = ROOT / Path(source).expanduser()
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder: give one with train.jsonl and test.jsonl, or sample")
+        return folder
+    chosen = None if source else os.environ.get("TORCHNLP_DATA")
+    if chosen and chosen not in ("auto", "ag_news", "sample"):
+        folder = ROOT / Path(chosen).expanduser()
+        if (folder / "train.jsonl").is_file():
+            return folder
+    return SAMPLE_FOLDER
+
+
+def _name_of(folder: Path) -> str:
+    """A folder in words."""
+    return "the course's own sample" if folder == SAMPLE_FOLDER else f"the folder {folder.name}"
+
+
+def _read_entities(file: Iterable[str]) -> Iterator[EntityText]:
+    """Yield an EntityText for each line of a file in the sample's layout."""
+    for line in file:
+        item = _json_object(line, texts=("title", "text"), others=("entities",))
+        if not _are_pairs_of_words(item["entities"]):
+            raise ValueError(f"entities is {item['entities']!r} instead of a list of [name, type]")
+        text = f"{item['title']} {item['text']}"
+        found: list[Entity] = []
+        for name, kind in sorted(item["entities"], key=lambda pair: -len(pair[0])):  # the longest first
+            places = [
+                (start, start + len(name))
+                for start in _starts(name, text)
+                if not _touches_a_word(text, start, start + len(name))
+                and not start <= len(item["title"]) < start + len(name)  # no name reaches from the title into the text
+            ]
+            if not places:
+                raise ValueError(f"the entity {name!r} does not stand in the text as whole words")
+            for start, end in places:
+                if all(end <= other.start or start >= other.end for other in found):
+                    found.append(Entity(start, end, kind))
+        yield EntityText(text, tuple(sorted(found, key=lambda entity: entity.start)))
+
+
+def _starts(part: str, text: str) -> list[int]:
+    """Every place where ``part`` begins in a text, even where two of them share characters."""
+    return [match.start() for match in re.finditer(f"(?={re.escape(part)})", text)]
+
+
+def _touches_a_word(text: str, start: int, end: int) -> bool:
+    """True where a letter, a digit, _ or the mark of a letter stands just before or after ``text[start:end]``."""
+    around = text[max(start - 1, 0) : start] + text[end : end + 1]
+    return any(char.isalnum() or char == "_" or unicodedata.category(char).startswith("M") for char in around)
+
+
+def _are_pairs_of_words(value: object) -> bool:
+    """True for a list of lists of two strings, none of them empty."""
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) and part for part in pair)
+        for pair in value
+    )
+
+
+def _read_questions(file: Iterable[str]) -> Iterator[Question]:
+    """Yield a Question for each line of a file in the sample's layout."""
+    for line in file:
+        item = _json_object(line, texts=("text", "question", "answer"))
+        starts = _starts(item["answer"], item["text"]) if item["answer"] else []
+        if len(starts) != 1:
+            raise ValueError(f"the answer {item['answer']!r} stands {len(starts)} times in the text instead of once")
+        yield Question(item["question"], item["text"], item["answer"], starts[0])
 
 
 # ------------------------------------------------------------------------------------------------------------- dates
@@ -807,6 +1000,7 @@ def _write(target: Path, content: bytes) -> None:
 # ---------------------------------------------------------------------------------------------------------- training
 
 _CROSS_ENTROPY = nn.CrossEntropyLoss()
+IGNORE_INDEX = -100  # PyTorch's mark for a label that counts for nothing
 
 
 @dataclass
@@ -815,20 +1009,22 @@ class _Sums:
 
     loss: float | torch.Tensor = 0.0  # sum over examples
     right: float | torch.Tensor = 0.0  # examples answered rightly
-    examples: int = 0
+    examples: int | torch.Tensor = 0  # labels that count
     steps: int = 0
 
     def __add__(self, other: "_Sums") -> "_Sums":
         return _Sums(
             float(self.loss) + float(other.loss),
             float(self.right) + float(other.right),
-            self.examples + other.examples,
+            int(self.examples) + int(other.examples),
             self.steps + other.steps,
         )
 
     def means(self) -> tuple[float, float]:
         """The mean loss of an example, and the share of right answers."""
-        return float(self.loss) / self.examples, float(self.right) / self.examples
+        if not self.examples:
+            raise ValueError(f"nothing to learn from: every label since the last report is {IGNORE_INDEX}")
+        return float(self.loss) / int(self.examples), float(self.right) / int(self.examples)
 
 
 def _train(
@@ -840,8 +1036,9 @@ def _train(
 ) -> Iterator[_Sums]:
     """The one training loop of the course: a step of the optimizer for each batch.
 
-    ``forward`` takes one batch and returns ``(loss, logits, labels)``: the batch's mean loss, (B, C) and (B,). Yields
-    the sums of every ``report_freq`` steps, and of what is left over at the end.
+    ``forward`` takes one batch and returns ``(loss, logits, labels)``: the batch's mean loss, (B, C) and (B,), or (B,
+    T, C) and (B, T) where each of T places has a label. Labels of ``IGNORE_INDEX`` are not counted. Yields the sums of
+    every ``report_freq`` steps, and of what is left over at the end.
     """
     window = _Sums()
     for batch in batches:
@@ -851,9 +1048,10 @@ def _train(
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
-        window.loss = window.loss + loss.detach() * len(labels)
-        window.right = window.right + (logits.detach().argmax(dim=1) == labels).sum()
-        window.examples += len(labels)
+        examples = (labels != IGNORE_INDEX).sum()
+        window.loss = window.loss + torch.where(examples > 0, loss.detach() * examples, 0.0)  # of no label: NaN
+        window.right = window.right + (logits.detach().argmax(dim=-1) == labels).sum()
+        window.examples = window.examples + examples
         window.steps += 1
         if window.steps == report_freq:
             yield window
@@ -972,17 +1170,19 @@ def fine_tune(
     The learning rate climbs to ``lr`` over the first tenth of the iterations and then falls to zero in a line.
 
     Args:
-        model: its call takes a batch by keywords and returns ``.loss`` and ``.logits`` (B, C). Parameters with
-            ``requires_grad=False`` stay as they are.
-        dataloader: gives dicts with ``labels`` (B,), as :class:`BertCollate` makes them; walked through again and again
-            until there were enough iterations.
+        model: its call takes a batch by keywords and returns ``.loss`` and ``.logits`` (B, C), or (B, T, C) where each
+            token has a label, or ``.start_logits`` and ``.end_logits`` (B, T). Parameters with ``requires_grad=False``
+            stay as they are.
+        dataloader: gives dicts of tensors, walked through again and again until there were enough iterations. Among
+            them are ``labels`` (B,), as :class:`BertCollate` makes them, or ``labels`` (B, T) with -100 for tokens that
+            do not count, or ``start_positions`` and ``end_positions`` (B,).
         lr: the highest learning rate. Pre-trained weights want a small one: 2e-5 to 1e-4.
         iterations: how many batches to train on; without it, one pass.
         report_freq: print and record every so many iterations.
 
     Returns:
-        A history with one entry a report: ``"iteration"``, and ``"loss"`` and ``"accuracy"`` of the examples since the
-        last one. :func:`plot_history` draws it.
+        A history with one entry a report: ``"iteration"``, and ``"loss"`` and ``"accuracy"`` of the labels since the
+        last one; a start and an end are two labels. :func:`plot_history` draws it.
 
     Raises:
         ValueError: the dataloader is empty, or ``iterations`` is below 1.
@@ -1004,6 +1204,9 @@ def fine_tune(
         batch = {name: tensor.to(home) for name, tensor in batch.items()}
         with autocast():
             output = model(**batch)
+        if "start_positions" in batch:
+            logits = torch.stack([output.start_logits, output.end_logits], dim=1)  # (B, 2, T)
+            return output.loss, logits, torch.stack([batch["start_positions"], batch["end_positions"]], dim=1)
         return output.loss, output.logits, batch["labels"]
 
     passes = chain.from_iterable(repeat(dataloader))
