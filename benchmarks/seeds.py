@@ -32,6 +32,25 @@ NUMBERS = {
         "LSTM": "lstm_accuracy",
         "transformer": "transformer_accuracy",
     },
+    "3-bert": {
+        "before": "accuracy_before",
+        "frequency alone": "accuracy_frequency",
+        "after": "accuracy_after",
+        "loss after": "loss_after",
+        "of these at [MASK]": "shown_accuracy['[MASK]']",
+        "at kept pieces": "shown_accuracy['kept']",
+        "[MASK], 50 most frequent": "kind_accuracy['50 most frequent']",
+        "[MASK], other first pieces": "kind_accuracy['other first pieces']",
+    },
+    "5-beyond-classification": {
+        "names: always O, by token": "always_o",
+        "names: untrained F1": "untrained_names_f1",
+        "names: F1": "names_f1",
+        "answers: nearest sentence F1": "baseline_f1",
+        "answers: untrained F1": "untrained_answer_f1",
+        "answers: EM": "answer_scores['fine-tuned']['EM']",
+        "answers: F1": "answer_f1",
+    },
 }
 
 

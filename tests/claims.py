@@ -3,6 +3,7 @@
 import math
 
 import torch
+from transformers import BertConfig
 
 ONE, TWO = torch.ones(2, 3), torch.full((2, 3), 2.0)
 FOUR, SIX = torch.ones(4), torch.ones(6)
@@ -175,6 +176,98 @@ CLAIMS = {
             ],
         ),
     },
+    "3-bert": {
+        "toy-claim": (
+            {"by_loop": SIX, "by_matrix": SIX, "by_layer": SIX},
+            [{"by_matrix": 2 * SIX}, {"by_layer": 2 * SIX}],
+        ),
+        "formula-claim": (
+            {
+                "counted": {"base": 109_482_240, "large": 335_141_888},
+                "predicted": {"base": 109_482_240, "large": 335_141_888},
+            },
+            [
+                {"predicted": {"base": 109_482_240, "large": 335_141_887}},
+                {"counted": {"base": 1, "large": 2}, "predicted": {"base": 1, "large": 2}},
+            ],
+        ),
+        "wordpiece-claim": (
+            {"differing": [], "frequency": dict.fromkeys(range(11_000), 1)},
+            [{"differing": ["court"]}, {"frequency": {"court": 1}}],
+        ),
+        "states-claim": (
+            {
+                "config": BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=4),
+                "encoding": {"input_ids": torch.zeros(1, 5)},
+                "state_shape": (3, 1, 5, 8),
+                "map_shape": (2, 1, 4, 5, 5),
+                "maps": torch.full((2, 1, 4, 5, 5), 0.2),
+            },
+            [
+                {"state_shape": (2, 1, 5, 8)},
+                {"map_shape": (2, 1, 4, 5, 6)},
+                {"maps": torch.full((2, 1, 4, 5, 5), 0.3)},
+            ],
+        ),
+        "senses-claim": (
+            {"similarity": {"court": torch.tensor([[0.97, 0.87], [0.98, 0.75]])}},
+            [
+                {"similarity": {"court": torch.tensor([[0.97, 0.87], [0.80, 0.75]])}},
+                {"similarity": {"court": torch.tensor([[0.97, 0.87], [0.98, 0.86]])}},
+            ],
+        ),
+        "heads-claim": (
+            {"share_to_previous": 0.99, "to_special": torch.tensor([0.1, 0.5, 0.5]), "uniform_special": 0.1},
+            [{"share_to_previous": 0.4}, {"to_special": torch.tensor([0.9, 0.1, 0.1])}],
+        ),
+        "mask-claim": (
+            {
+                "shares": {"chosen": 0.151, "[MASK]": 0.79, "another": 0.105, "as it was": 0.105},
+                "blanked": torch.tensor([[7, 103, 9]]),
+                "chosen": torch.tensor([[False, True, False]]),
+                "texts": {"input_ids": torch.tensor([[7, 8, 9]])},
+            },
+            [
+                {"shares": {"chosen": 0.2, "[MASK]": 0.79, "another": 0.105, "as it was": 0.105}},
+                {"shares": {"chosen": 0.151, "[MASK]": 1.0, "another": 0.0, "as it was": 0.0}},
+                {"shares": {"chosen": 0.151, "[MASK]": 0.8, "another": 0.1, "as it was": 0.0}},
+                {"blanked": torch.tensor([[7, 103, 8]])},
+            ],
+        ),
+        "head-claim": ({"tied": True}, [{"tied": False}]),
+        "before-claim": ({"accuracy_before": 0.0, "new_head": True}, [{"accuracy_before": 0.02}]),
+        "after-claim": (
+            {
+                "train_texts": [0] * 1000,
+                "new_head": True,
+                "accuracy_after": 0.2,
+                "accuracy_frequency": 0.05,
+                "loss_after": 6.0,
+                "loss_frequency": 7.5,
+            },
+            [
+                {"accuracy_after": 0.14},
+                {"train_texts": [0] * 15_000},
+                {"accuracy_frequency": 0.15},
+                {"loss_after": 7.4},
+            ],
+        ),
+        "shown-claim": (
+            {"shown_accuracy": {"[MASK]": 0.12, "kept": 0.6, "replaced": 0.1}, "accuracy_frequency": 0.04},
+            [
+                {"accuracy_frequency": 0.1},
+                {"shown_accuracy": {"[MASK]": 0.12, "kept": 0.1, "replaced": 0.1}},
+            ],
+        ),
+        "kinds-claim": (
+            {"kind_accuracy": {"50 most frequent": 0.5, "other first pieces": 0.05, "rest of a word": 0.1}},
+            [{"kind_accuracy": {"50 most frequent": 0.1, "other first pieces": 0.05, "rest of a word": 0.1}}],
+        ),
+        "bill-claim": (
+            {"ratio": 200_000, "pretraining_operations": 2e19},
+            [{"ratio": 10_000}, {"pretraining_operations": 2e22}],
+        ),
+    },
     "4-bert-classification": {
         "toy-claim": (
             {"by_loop": torch.tensor(10.0), "by_matrix": torch.tensor(10.0), "by_library": torch.tensor([[10.0]])},
@@ -204,6 +297,88 @@ CLAIMS = {
         "frozen-claim": (
             {"frozen_accuracy": 0.9, "untrained_accuracy": 0.25, "first_accuracy": 0.92},
             [{"frozen_accuracy": 0.6}, {"first_accuracy": 0.85}],
+        ),
+    },
+    "5-beyond-classification": {
+        "toy-back-claim": (
+            {
+                "toy_names": [("LOC", 2, 3), ("LOC", 4, 4)],
+                "names_by_loop": [("LOC", 2, 3), ("LOC", 4, 4)],
+                "names_by_library": [("LOC", 2, 3), ("LOC", 4, 4)],
+                "names_without_b": [("LOC", 2, 4)],
+            },
+            [
+                {"names_by_loop": [("LOC", 2, 4)]},
+                {"names_by_library": [("LOC", 2, 4)]},
+                {"names_without_b": [("LOC", 2, 3), ("LOC", 4, 4)]},
+            ],
+        ),
+        "toy-span-claim": (
+            {"likely_start": 5, "likely_end": 3, "span_by_loop": (2, 3), "span_by_matrix": (2, 3)},
+            [
+                {"likely_end": 5},
+                {"span_by_matrix": (5, 3)},
+                {"span_by_loop": (5, 5), "span_by_matrix": (5, 5)},
+            ],
+        ),
+        "round-trip-claim": (
+            {"lost": 0, "invented": 0, "longest_text": 95, "MAX_LENGTH": 128},
+            [{"lost": 1}, {"invented": 1}, {"longest_text": 128}],
+        ),
+        "collate-claim": ({"four": {"labels": ONE}, "four_by_library": {"labels": ONE}}, [{"four": {"labels": TWO}}]),
+        "names-loss-claim": (
+            {
+                "last_hidden": ONE,
+                "names_shape": (2, 3),
+                "names_logits": ONE,
+                "logits_by_hand": ONE,
+                "names_loss": torch.tensor(2.2),
+                "loss_by_hand": torch.tensor(2.2),
+            },
+            [{"names_shape": (2, 4)}, {"logits_by_hand": TWO}, {"loss_by_hand": torch.tensor(2.3)}],
+        ),
+        "always-o-claim": ({"always_o": 0.88}, [{"always_o": 0.8}]),
+        "evaluate-names-claim": (
+            {"names_f1": 0.8, "names_f1_by_library": 0.8, "untrained_names_f1": 0.01},
+            [
+                {"names_f1_by_library": 0.81},
+                {"names_f1": 0.7, "names_f1_by_library": 0.7},
+                {"untrained_names_f1": 0.3},
+            ],
+        ),
+        "seen-names-claim": (
+            {"seen_recall": 0.95, "new_recall": 0.73},
+            [{"seen_recall": 0.7}, {"new_recall": 0.4}],
+        ),
+        "answers-trip-claim": (
+            {"lost_answers": 0, "longest_answer": 12},
+            [{"lost_answers": 1}, {"longest_answer": 21}],
+        ),
+        "baseline-claim": (
+            {
+                "vector_shapes": ((200, 384), (418, 384)),
+                "wanted_shapes": ((200, 384), (418, 384)),
+                "right_sentence": 0.88,
+                "by_chance": 0.49,
+                "oracle_f1": 0.23,
+            },
+            [{"vector_shapes": ((200, 384), (200, 384))}, {"right_sentence": 0.5}, {"oracle_f1": 0.4}],
+        ),
+        "answers-loss-claim": (
+            {"answers_loss": torch.tensor(4.1), "answers_loss_by_hand": torch.tensor(4.1)},
+            [{"answers_loss_by_hand": torch.tensor(8.2)}],
+        ),
+        "evaluate-answers-claim": (
+            {"answer_em": 0.7, "answer_f1": 0.85, "baseline_f1": 0.2, "untrained_answer_f1": 0.08},
+            [{"answer_em": 0.4}, {"answer_f1": 0.7}, {"baseline_f1": 0.5}, {"untrained_answer_f1": 0.4}],
+        ),
+        "heads-claim": (
+            {
+                "same_names": True,
+                "only_sequence": ["bert.pooler.dense.bias", "bert.pooler.dense.weight"],
+                "largest_difference": 0.0,
+            },
+            [{"same_names": False}, {"only_sequence": []}, {"largest_difference": 1e-6}],
         ),
     },
 }
