@@ -36,6 +36,8 @@ bench: setup
 	$(BIN)/python benchmarks/lessons.py
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 1-attention 1 2 3
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 2-transformers 11 12 13
+	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 3-bert 21 22 23
+	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 5-beyond-classification 21 22 23
 
 clean:
 	rm -rf .venv build data/ag_news bert/*.safetensors bert/*.json bert/vocab.txt
