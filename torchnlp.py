@@ -63,7 +63,7 @@ __all__ = [
     # model files
     "model_folder", "prepare_bert",
     # training
-    "train_epoch", "train_epoch_emb", "fine_tune", "predict", "accuracy",
+    "train_epoch", "train_epoch_emb", "read_first_token_only", "prepare_optimizer", "fine_tune", "predict", "accuracy",
     # plots
     "COLOURS", "show", "plot_history", "plot_confusion_matrix", "plot_attention",
     # modules that notebooks written for this helper's ancestor take from `from torchnlp import *`
@@ -202,7 +202,7 @@ def load_dataset(
 def _read_source(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]], str]:
     """Read both parts of one source; also say in words where they came from."""
     if source == "sample":
-        return *_read_folder(SAMPLE_FOLDER), "the course's own sample"
+        return *_read_folder(SAMPLE_FOLDER), _name_of(SAMPLE_FOLDER)
     if source == "ag_news":
         return *_read_ag_news(), "the complete AG News"
     if source == "auto":
@@ -212,12 +212,23 @@ def _read_source(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, st
                 return *_read_ag_news(), "the complete AG News"
             except DataError as error:
                 reason = str(error)
-        where = f"the course's own sample, because AG News is not at hand ({reason}). To get it: {HOW_TO_GET_AG_NEWS}"
+        where = f"{_name_of(SAMPLE_FOLDER)}, because AG News is not at hand ({reason}). To get it: {HOW_TO_GET_AG_NEWS}"
         return *_read_folder(SAMPLE_FOLDER), where
+    folder = _data_folder(source, "set TORCHNLP_DATA or source= to auto, ag_news, sample or a folder")
+    return *_read_folder(folder), f"the folder {folder.name}"
+
+
+def _data_folder(source: str | os.PathLike, remedy: str) -> Path:
+    """The folder of a source that has no name of its own; a relative path starts at the project's root."""
     folder = ROOT / Path(source).expanduser()
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: set TORCHNLP_DATA or source= to auto, ag_news, sample or a folder")
-    return *_read_folder(folder), f"the folder {folder.name}"
+        raise DataError(f"{folder} is not a folder: {remedy}")
+    return folder
+
+
+def _name_of(folder: Path) -> str:
+    """A folder in words."""
+    return "the course's own sample" if folder == SAMPLE_FOLDER else f"the folder {folder.name}"
 
 
 def _read_folder(folder: Path) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
@@ -479,22 +490,13 @@ def load_questions(source: str | os.PathLike | None = None) -> tuple[list[Questi
 
 def _annotated_folder(source: str | os.PathLike | None) -> Path:
     """The folder whose JSON lines hold names and answers."""
-    if source and os.fspath(source) != "sample":
-        folder = ROOT / Path(source).expanduser()
-        if not folder.is_dir():
-            raise DataError(f"{folder} is not a folder: give one with train.jsonl and test.jsonl, or sample")
-        return folder
-    chosen = None if source else os.environ.get("TORCHNLP_DATA")
-    if chosen and chosen not in ("auto", "ag_news", "sample"):
-        folder = ROOT / Path(chosen).expanduser()
-        if (folder / "train.jsonl").is_file():
-            return folder
-    return SAMPLE_FOLDER
-
-
-def _name_of(folder: Path) -> str:
-    """A folder in words."""
-    return "the course's own sample" if folder == SAMPLE_FOLDER else f"the folder {folder.name}"
+    if not source:
+        chosen = os.environ.get("TORCHNLP_DATA")
+        has_annotation = chosen and (ROOT / Path(chosen).expanduser() / "train.jsonl").is_file()
+        source = chosen if has_annotation and chosen not in ("auto", "ag_news") else "sample"
+    if os.fspath(source) == "sample":
+        return SAMPLE_FOLDER
+    return _data_folder(source, "give one with train.jsonl and test.jsonl, or sample")
 
 
 def _read_entities(file: Iterable[str]) -> Iterator[EntityText]:
@@ -1158,6 +1160,92 @@ def train_epoch_emb(
     return _train_epoch(net, dataloader, forward, lr, optimizer, epoch_size, report_freq)
 
 
+def read_first_token_only(model: nn.Module) -> nn.Module:
+    """Let BERT's last layer compute the one vector that a classifier of whole texts reads, and none of the others.
+
+    The head reads the vector at ``[CLS]``, the first token. The last layer needs the keys and values of all tokens for
+    it, but the query, the feed-forward part and the norms of the first one only. Logits and gradients stay the same, up
+    to rounding; names and values of the weights stay, so the model can be saved and loaded as before.
+
+    Args:
+        model: a ``BertForSequenceClassification``, whose last layer's ``forward`` is replaced. Its last hidden state
+            then is (B, 1, D) instead of (B, T, D), and the last layer has no attention weights to show.
+
+    Returns:
+        The same model.
+
+    Raises:
+        TypeError: the model is no BERT with a pooler, or has a head that reads every token.
+    """
+    from transformers import (
+        BertForSequenceClassification,
+    )  # here, because most of the helper does without this slow import
+
+    if not isinstance(model, BertForSequenceClassification):
+        raise TypeError(
+            f"{type(model).__name__} may read more than the first token: give a BertForSequenceClassification"
+        )
+    layer = model.bert.encoder.layer[-1]
+    attention = layer.attention.self
+
+    def forward(hidden: torch.Tensor, attention_mask: torch.Tensor | None = None, *_, **__) -> torch.Tensor:
+        def heads(x: torch.Tensor) -> torch.Tensor:
+            return x.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)  # (B, H, T, D / H)
+
+        first = hidden[:, :1]  # (B, 1, D)
+        mask = None if attention_mask is None else attention_mask[:, :, :1]  # (B, 1, 1, T)
+        context = nn.functional.scaled_dot_product_attention(
+            heads(attention.query(first)),
+            heads(attention.key(hidden)),
+            heads(attention.value(hidden)),
+            attn_mask=mask,
+            dropout_p=attention.dropout.p if layer.training else 0.0,
+        )  # (B, H, 1, D / H)
+        context = context.transpose(1, 2).flatten(start_dim=2)  # (B, 1, D)
+        return layer.feed_forward_chunk(layer.attention.output(context, first))
+
+    layer.forward = forward
+    return model
+
+
+def prepare_optimizer(
+    model: nn.Module, lr: float, iterations: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    """The optimizer of :func:`fine_tune`, and what sets its learning rate: step both once an iteration.
+
+    Args:
+        model: only its parameters with ``requires_grad=True`` are trained.
+        lr: the highest learning rate. It is reached after a tenth of the iterations, but not before the second, then
+            falls to zero in a line.
+        iterations: how many steps there will be, at least 1.
+
+    Returns:
+        ``(optimizer, scheduler)``: AdamW with decoupled weight decay 0.01, updated by one fused loop over all
+        parameters where the device has one, and its schedule.
+
+    Raises:
+        ValueError: ``iterations`` is below 1, or every parameter is frozen.
+
+    Source: Loshchilov and Hutter 2019, *Decoupled weight decay regularization*, https://arxiv.org/abs/1711.05101.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if iterations < 1 or not parameters:
+        raise ValueError(
+            f"nothing to train: {iterations} iterations of {len(parameters)} parameters that are not frozen"
+        )
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01, fused=fused)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=lr,
+        total_steps=iterations + 1,
+        pct_start=max(0.1, 2 / (iterations + 1)),  # a climb of no iteration would divide by zero
+        anneal_strategy="linear",
+        cycle_momentum=False,
+    )
+    return optimizer, scheduler
+
+
 def fine_tune(
     model: nn.Module,
     dataloader: Iterable[dict[str, torch.Tensor]],
@@ -1193,12 +1281,8 @@ def fine_tune(
     if iterations < 1 or len(dataloader) < 1:
         raise ValueError(f"nothing to train on: {iterations} iterations over {len(dataloader)} batches")
     model.train()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    home = parameters[0].device
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01, fused=home.type in ("cpu", "cuda"))
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=lr, total_steps=iterations + 1, pct_start=0.1, anneal_strategy="linear", cycle_momentum=False
-    )
+    home = next(model.parameters()).device
+    optimizer, scheduler = prepare_optimizer(model, lr, iterations)
 
     def forward(batch):
         batch = {name: tensor.to(home) for name, tensor in batch.items()}
