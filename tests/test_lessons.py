@@ -109,7 +109,7 @@ FORBIDDEN = {
     r"import \*": "a star import hides where names come from",
     r"sys\.path": "the helper is installed; nothing needs a trick",
     r"^\s*[!%]": "no shell and no magic: plain Python runs everywhere",
-    r"os\.system|subprocess|(?<![.\w])(eval|exec)\(": "no commands",
+    r"os\.system|shell\s*=|subprocess\.(?!run\(command\b)|(?<![.\w])(eval|exec)\(": "no commands but listed ones",
     r"""["'](/|~|[A-Za-z]:\\)\w""": "an absolute path exists on one machine",
     r"label\w*(\[[^]]*\])?\s*-\s*1\b": "torchnlp.targets is the one place where labels change",
     r"""["'](cuda|cpu|mps)|\.cuda\(|\.cpu\(""": "torchnlp.device chooses",
@@ -124,6 +124,13 @@ def test_nothing_forbidden(path, pattern):
     for cell in code_cells(path):
         found = re.search(pattern, cell.source, flags=re.MULTILINE)
         assert not found, f"{cell.id}: {found.group()!r}: {FORBIDDEN[pattern]}"
+
+
+@every_notebook
+def test_a_command_is_this_python_with_a_list_of_words(path):
+    for cell in code_cells(path):
+        if "subprocess.run(" in cell.source:
+            assert "command = [sys.executable, " in cell.source, f"{cell.id}: no shell, and no program from elsewhere"
 
 
 @pytest.mark.parametrize("path", sorted(torchnlp.ROOT.glob("tests/test_*.py")), ids=lambda path: path.stem)

@@ -1,0 +1,458 @@
+"""Fine-tune BERT to sort news, as lesson 4 does, with any number of processes, GPUs and machines.
+
+    python scripts/finetune.py OUTPUT                          # one process: a GPU where there is one, else the CPU
+    torchrun --nproc_per_node 8 scripts/finetune.py OUTPUT     # eight GPUs, one process each
+
+The news is that of ``TORCHNLP_DATA``, the model that of ``TORCHNLP_MODEL``. OUTPUT is a new folder. In it arrive:
+
+- ``checkpoint.safetensors``, while the training runs: all that is needed to go on after a kill, in one file that is
+  replaced in one step;
+- ``model/``, at the end: a folder for ``from_pretrained``, and for lesson 4 by ``TORCHNLP_MODEL=OUTPUT/model``;
+- ``history.json``, at the end: loss and accuracy while training, accuracy on the test items, the settings.
+
+The same OUTPUT and settings with ``--resume`` go on from the checkpoint; where there is none yet, they start.
+
+What is learned does not depend on how the work is dealt out. An iteration takes ``batch size x processes x
+accumulation`` examples of like length, the same ones for every way to write this product, and their mean gradient.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+import transformers
+from accelerate import Accelerator
+from accelerate.utils import tqdm
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import DataLoader, Sampler
+from transformers import AutoTokenizer, BertForSequenceClassification
+
+import torchnlp
+
+
+class ResumeError(ValueError):
+    """A checkpoint that does not belong to this run. The message names what differs, and the remedy."""
+
+
+# ---------------------------------------------------------------------------------------------------- dealing out work
+
+
+class Shares(Sampler[list[int]]):
+    """Each iteration's examples, cut into equal shares, of which this process takes its own: a ``batch_sampler``.
+
+    An iteration's examples come from :class:`torchnlp.LengthGroupedBatches`, sorted by length. Dealt out in turn like
+    cards, each share holds short and long ones alike, so that no process waits for another. A batch that is not full,
+    the last of a pass, is left out: its examples come in the next pass, which is shuffled anew.
+
+    Args:
+        batches: gives the examples of one iteration; walked through again and again.
+        shares: into how many shares an iteration is cut, processes times accumulation.
+        mine: the numbers of this process's shares, in the order in which it takes them.
+        start, stop: the first iteration, and the one before which it ends.
+
+    Raises:
+        ValueError: an iteration cannot be cut into equal shares, or there are not enough examples to fill one.
+    """
+
+    def __init__(self, batches: torchnlp.LengthGroupedBatches, shares: int, mine: list[int], start: int, stop: int):
+        if batches.batch_size % shares:
+            raise ValueError(f"{batches.batch_size} examples cannot be cut into {shares} equal shares")
+        if len(batches.lengths) < batches.batch_size:
+            raise ValueError(
+                f"{len(batches.lengths)} training items do not fill one iteration of {batches.batch_size}: "
+                "choose a smaller --batch-size or --accumulate, or fewer processes"
+            )
+        self.batches, self.shares, self.mine, self.start, self.stop = batches, shares, mine, start, stop
+
+    def __len__(self) -> int:
+        return (self.stop - self.start) * len(self.mine)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        iteration = 0
+        while iteration < self.stop:
+            for batch in self.batches:  # a new pass, with a new order
+                if len(batch) < self.batches.batch_size:
+                    continue
+                if self.start <= iteration < self.stop:
+                    yield from (batch[share :: self.shares] for share in self.mine)
+                iteration += 1
+
+
+# --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@dataclass
+class Progress:
+    """How far a training has come, what it has reported, and what this process adds to the next report."""
+
+    iteration: int
+    history: dict[str, list[float]]
+    sums: torch.Tensor  # (3,): loss, right answers and examples since the last report
+
+    @classmethod
+    def new(cls) -> "Progress":
+        return cls(0, {"iteration": [], "loss": [], "accuracy": []}, torch.zeros(3))
+
+
+def write_in_one_step(target: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a new file or folder beside ``target``, then give it that name: it comes whole or not at all.
+
+    Args:
+        target: what is there already is replaced if it is a file.
+        write: gets the path of an empty folder, and writes ``target.name`` into it.
+    """
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        write(folder / target.name)
+        with contextlib.suppress(IsADirectoryError), open(folder / target.name, "rb") as file:
+            os.fsync(file.fileno())
+        (folder / target.name).replace(target)
+    finally:
+        shutil.rmtree(folder)
+
+
+def gather_states(accelerator: Accelerator, progress: Progress) -> dict[str, torch.Tensor]:
+    """What differs between processes, a row for each: its random generator's state, and its sums since the last report.
+
+    Every process must call this; each gets ``random``, uint8 (processes, bytes), and ``sums``, float32 (processes, 3).
+    """
+    on_cpu = accelerator.device.type == "cpu"
+    random = torch.get_rng_state() if on_cpu else torch.cuda.get_rng_state(accelerator.device)
+    mine = {"random": random, "sums": progress.sums}
+    return {name: accelerator.gather(part[None].to(accelerator.device)).cpu() for name, part in mine.items()}
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    states: dict[str, torch.Tensor],
+    progress: Progress,
+    settings: dict,
+) -> None:
+    """Write all that decides how the training goes on into one safetensors file, in one step.
+
+    Args:
+        path: an older checkpoint there stays until the new one is whole.
+        states: as :func:`gather_states` gives them.
+        settings: what must be the same when the training goes on; must be JSON.
+    """
+    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+    state = optimizer.state_dict()
+    for number, moments in state["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": tensor.contiguous() for name, tensor in moments.items()}
+    words = {
+        "param_groups": state["param_groups"],
+        "scheduler": scheduler.state_dict(),
+        "progress": {"iteration": progress.iteration, "history": progress.history},
+        "settings": settings,
+    }
+    metadata = {name: json.dumps(value) for name, value in words.items()}
+    write_in_one_step(path, lambda new: save_file(tensors | states, new, metadata=metadata))
+
+
+def load_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    accelerator: Accelerator,
+    settings: dict,
+) -> Progress:
+    """Put model, optimizer, scheduler and random generator into the state of a checkpoint, and tell how far that is.
+
+    Raises:
+        ResumeError: the checkpoint was made with other settings, or is no checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ResumeError(f"{path} is no checkpoint ({error}): delete it to start again") from error
+    if "settings" not in words:
+        raise ResumeError(f"{path} holds weights, but is no checkpoint: delete it to start again")
+    differing = [name for name, value in settings.items() if words["settings"].get(name) != value]
+    if differing:
+        name = differing[0]
+        raise ResumeError(
+            f"{path} was made with {name}={words['settings'].get(name)!r}, not {settings[name]!r}: "
+            "go on with the same settings, or choose another output folder"
+        )
+    parts: dict[str, dict] = {"model": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        if part in parts:
+            parts[part][rest] = tensor
+    model.load_state_dict(parts["model"])
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in parts["optimizer"].items():
+        number, _, kind = name.partition(".")
+        moments.setdefault(int(number), {})[kind] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": words["param_groups"]})
+    scheduler.load_state_dict(words["scheduler"])
+    random = tensors["random"][accelerator.process_index]
+    if accelerator.device.type == "cpu":
+        torch.set_rng_state(random)
+    else:
+        torch.cuda.set_rng_state(random, accelerator.device)
+    return Progress(**words["progress"], sums=tensors["sums"][accelerator.process_index])
+
+
+# ------------------------------------------------------------------------------------------------ training and testing
+
+
+def train(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: DataLoader,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    progress: Progress,
+    iterations: int,
+    report_freq: int,
+) -> Iterator[Progress]:
+    """Train, and yield after every iteration, so that the caller can save.
+
+    ``model`` comes from ``accelerator.prepare``, which makes the processes share their gradients; ``batches`` gives the
+    shares of this process, ``accelerator.gradient_accumulation_steps`` of them for each iteration.
+    """
+    bar = tqdm(total=iterations, initial=progress.iteration, unit="iteration")  # on one process only
+    progress.sums = progress.sums.to(accelerator.device)
+    model.train()
+    for batch in batches:
+        batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
+        with accelerator.accumulate(model):  # the processes exchange gradients only where an iteration is complete
+            output = model(**batch)
+            accelerator.backward(output.loss)
+            right = (output.logits.argmax(dim=-1) == batch["labels"]).sum()
+            count = len(batch["labels"])
+            progress.sums += torch.stack([output.loss.detach() * count, right, right.new_tensor(count)])
+            if not accelerator.sync_gradients:
+                continue
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+        progress.iteration += 1
+        bar.update()
+        if progress.iteration % report_freq == 0 or progress.iteration == iterations:
+            loss, right, count = accelerator.reduce(progress.sums.clone()).tolist()
+            progress.sums.zero_()
+            for name, value in (("iteration", progress.iteration), ("loss", loss / count), ("accuracy", right / count)):
+                progress.history[name].append(value)
+            bar.set_postfix(loss=f"{loss / count:.3f}", accuracy=f"{right / count:.3f}")
+        yield progress
+    bar.close()
+
+
+@torch.inference_mode()
+def test(
+    accelerator: Accelerator, model: nn.Module, tokenizer, items: list[tuple[int, str]], max_length: int = 128
+) -> tuple[int, int]:
+    """Count the right answers, and the answers. Each process takes every n-th item, so that each counts once.
+
+    Returns:
+        ``(right, answered)``, both over all processes.
+    """
+    mine = items[accelerator.process_index :: accelerator.num_processes]
+    counts = torch.zeros(2, dtype=torch.long, device=accelerator.device)
+    if mine:
+        logits = torchnlp.predict(model, tokenizer, [text for _, text in mine], max_length=max_length)
+        counts += torch.tensor([(logits.argmax(dim=1) == torchnlp.targets(mine)).sum(), len(mine)]).to(counts)
+    right, answered = accelerator.reduce(counts).tolist()
+    return right, answered
+
+
+# -------------------------------------------------------------------------------------------------------- command line
+
+
+def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """The settings of the command line; a wrong one ends the program with a line that says which."""
+
+    def natural(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
+        return int(text)
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, help="a new folder, or with --resume that of a run that was cut off")
+    parser.add_argument("--iterations", type=natural, default=500, help="how often the weights are updated")
+    parser.add_argument("--batch-size", type=natural, default=8, help="examples of one process in one go")
+    parser.add_argument("--accumulate", type=natural, default=1, help="goes of each process for one iteration")
+    parser.add_argument("--lr", type=float, default=1e-4, help="the highest learning rate")
+    parser.add_argument("--dropout", type=float, default=0.0, help="in the model while training; lesson 4 takes 0")
+    parser.add_argument("--max-length", type=natural, default=128, help="word pieces after which a text is cut")
+    parser.add_argument("--seed", type=int, default=0, help="decides the new head, the order and the dropout")
+    parser.add_argument("--precision", choices=["auto", "bfloat16", "float32"], default="auto")
+    parser.add_argument(
+        "--recompute", action="store_true", help="keep fewer activations, compute them twice: less memory"
+    )
+    parser.add_argument(
+        "--checkpoint-freq", type=natural, default=100, help="iterations from one checkpoint to the next"
+    )
+    parser.add_argument(
+        "--report-freq", type=natural, default=50, help="iterations that one entry of the history covers"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder, if any")
+    arguments = parser.parse_args(words)
+    if not 0 <= arguments.dropout < 1:
+        parser.error(f"--dropout {arguments.dropout} is not from 0 to below 1")
+    if not 0 < arguments.lr < 1:
+        parser.error(f"--lr {arguments.lr} is not between 0 and 1; BERT wants 2e-5 to 1e-4 for a batch of 8")
+    return arguments
+
+
+def prepare_output(output: Path, resume: bool) -> None:
+    """Create the folder of the results; what a run left that was killed while it wrote is removed.
+
+    Raises:
+        ResumeError: there are results in the folder, and they are not to be continued.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    for left in (*output.glob(".checkpoint.safetensors.*"), *output.glob(".model.*"), *output.glob(".history.json.*")):
+        shutil.rmtree(left)
+    found = [name for name in ("checkpoint.safetensors", "model", "history.json") if (output / name).exists()]
+    if found and not resume:
+        raise ResumeError(f"{output} holds {found[0]} of an earlier run: add --resume, or choose a new folder")
+
+
+def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
+    """Prepare, go on where a checkpoint says, train, test, and write the results."""
+    processes = accelerator.num_processes
+    precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    with accelerator.main_process_first():  # it removes what is left over, and downloads what is missing
+        if accelerator.is_main_process:
+            prepare_output(arguments.output, arguments.resume)
+        with contextlib.redirect_stdout(sys.stdout if accelerator.is_main_process else io.StringIO()):
+            training_items, test_items, classes, _ = torchnlp.load_dataset()
+        folder = torchnlp.model_folder()
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        torchnlp.set_seed(arguments.seed)  # the new head is the same in every process
+        model = BertForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(classes),
+            use_safetensors=True,
+            hidden_dropout_prob=arguments.dropout,
+            attention_probs_dropout_prob=arguments.dropout,
+        ).to(accelerator.device)
+    torchnlp.set_seed(arguments.seed + accelerator.process_index)  # dropout differs between processes
+    if arguments.recompute:
+        # The method's new name; releases of transformers before 5.23 have the old one only.
+        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+
+    examples = arguments.batch_size * arguments.accumulate * processes
+    accelerator.print(
+        f"{processes} process{'es' * (processes > 1)} on {accelerator.device.type}, "
+        f"{precision}; an iteration takes "
+        f"{arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
+    )
+    settings = {
+        name: getattr(arguments, name)
+        for name in (
+            "iterations",
+            "batch_size",
+            "accumulate",
+            "lr",
+            "dropout",
+            "max_length",
+            "seed",
+            "recompute",
+            "report_freq",
+        )
+    }
+    settings |= {"processes": processes, "precision": precision, "model": folder}
+    settings["news"] = sha256(json.dumps(training_items).encode()).hexdigest()
+
+    checkpoint, final = arguments.output / "checkpoint.safetensors", arguments.output / "model"
+    if final.exists():
+        accelerator.print(f"{final} is there: nothing is left to do")
+        return
+    optimizer, scheduler = torchnlp.prepare_optimizer(model, arguments.lr, arguments.iterations)
+    progress = Progress.new()
+    if checkpoint.exists():
+        progress = load_checkpoint(checkpoint, model, optimizer, scheduler, accelerator, settings)
+        accelerator.print(f"going on after iteration {progress.iteration}")
+    lengths = [
+        len(ids)
+        for ids in tokenizer([text for _, text in training_items], truncation=True, max_length=arguments.max_length)[
+            "input_ids"
+        ]
+    ]
+    batches = DataLoader(
+        training_items,
+        batch_sampler=Shares(
+            torchnlp.LengthGroupedBatches(lengths, examples, seed=arguments.seed),
+            shares=processes * arguments.accumulate,
+            mine=[turn * processes + accelerator.process_index for turn in range(arguments.accumulate)],
+            start=progress.iteration,
+            stop=arguments.iterations,
+        ),
+        collate_fn=torchnlp.BertCollate(tokenizer, arguments.max_length),
+        generator=torch.Generator(),  # of its own: else starting to read draws from the one that dropout goes on with
+    )
+    shared_model, shared_optimizer = accelerator.prepare(model, optimizer)
+    steps = train(
+        accelerator,
+        shared_model,
+        batches,
+        shared_optimizer,
+        scheduler,
+        progress,
+        arguments.iterations,
+        arguments.report_freq,
+    )
+    for progress in steps:
+        if progress.iteration % arguments.checkpoint_freq == 0 and progress.iteration < arguments.iterations:
+            states = gather_states(accelerator, progress)
+            if accelerator.is_main_process:
+                save_checkpoint(checkpoint, model, optimizer, scheduler, states, progress, settings)
+
+    right, answered = test(accelerator, model, tokenizer, test_items, arguments.max_length)
+    accelerator.print(f"{right} of {answered} test items right: {right / answered:.4f}")
+    if accelerator.is_main_process:
+        results = {"history": progress.history, "right": right, "answered": answered, "settings": settings}
+        text = json.dumps(results, indent=1) + "\n"
+        write_in_one_step(arguments.output / "history.json", lambda new: new.write_text(text, encoding="utf-8"))
+
+        def write_model(new: Path) -> None:
+            accelerator.unwrap_model(shared_model, keep_fp32_wrapper=False).save_pretrained(new)
+            tokenizer.save_pretrained(new)
+
+        write_in_one_step(final, write_model)  # last: where it is, the run is complete
+        checkpoint.unlink(missing_ok=True)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Do what the command line says."""
+    arguments = read_arguments(words)
+    precision = torchnlp.precision() if arguments.precision == "auto" else arguments.precision
+    accelerator = Accelerator(
+        cpu=torchnlp.device.type == "cpu",
+        mixed_precision="bf16" if precision == "bfloat16" else "no",
+        gradient_accumulation_steps=arguments.accumulate,
+    )
+    fine_tune(accelerator, arguments)
+    accelerator.free_memory()  # let go of what uses the connections before they are closed: the other order can hang
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ResumeError, torchnlp.DataError, torchnlp.ModelError) as error:
+        sys.exit(f"finetune: {error}")

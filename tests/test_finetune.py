@@ -1,0 +1,411 @@
+"""scripts/finetune.py: the same result however the work is dealt out, and after any kill."""
+
+import csv
+import importlib.util
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
+
+import torchnlp
+
+SCRIPT = torchnlp.ROOT / "scripts" / "finetune.py"
+specification = importlib.util.spec_from_file_location("finetune", SCRIPT)
+finetune = importlib.util.module_from_spec(specification)
+sys.modules["finetune"] = finetune
+specification.loader.exec_module(finetune)
+
+TRAINING, TESTED = 96, 21  # a pass of 12 batches of 8; an odd number of test items, so that processes get unequal parts
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> dict[str, str]:
+    """The environment of a small job: some rows of the sample, and a model of two narrow layers, on the CPU."""
+    folder = tmp_path_factory.mktemp("job")
+    train, test, _, vocab = torchnlp.load_dataset(source="sample")
+    (folder / "news").mkdir()
+    for name, rows in (("train", train[:: len(train) // TRAINING][:TRAINING]), ("test", test[:TESTED])):
+        with open(folder / "news" / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, quoting=csv.QUOTE_ALL).writerows((label, "", text) for label, text in rows)
+    words = [word for word, _ in vocab.freqs.most_common(500) if word.isalpha()]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    BertModel(config).save_pretrained(folder / "model")
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    BertTokenizer(vocab=vocabulary).save_pretrained(folder / "model")
+    return {
+        "TORCHNLP_DATA": str(folder / "news"),
+        "TORCHNLP_MODEL": str(folder / "model"),
+        "TORCHNLP_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+@pytest.fixture
+def run(settings, monkeypatch, tmp_path):
+    """Run the script in this process, by its name of output and its options; return what it wrote."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torchnlp, "device", torch.zeros(1).device)
+    state = torch.get_rng_state()
+
+    def run(output: str, *options: object) -> dict:
+        for shared in (AcceleratorState, PartialState, GradientState):
+            shared._reset_state()
+        finetune.main([str(tmp_path / output), *map(str, options)])
+        return results(tmp_path / output)
+
+    yield run
+    torch.set_rng_state(state)
+
+
+def results(output: Path) -> dict:
+    """What a run wrote: its history, and its weights with their hash."""
+    weights = output / "model" / "model.safetensors"
+    written = json.loads((output / "history.json").read_text(encoding="utf-8"))
+    return {**written, "weights": load_file(weights), "hash": sha256(weights.read_bytes()).hexdigest()}
+
+
+def command(output: Path, *options: object, processes: int = 1) -> list[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    return [sys.executable, *launcher, str(SCRIPT), str(output), *map(str, options)]
+
+
+def launch(settings: dict[str, str], *arguments, **named) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **settings}
+    done = subprocess.run(command(*arguments, **named), env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+# ------------------------------------------------------------------------------------------------------ dealing out
+
+
+def shares_of(lengths, batch_size, shares, mine, start=0, stop=5):
+    batches = torchnlp.LengthGroupedBatches(lengths, batch_size, pool=2, seed=3)
+    return list(finetune.Shares(batches, shares, mine, start, stop))
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 6])
+def test_all_shares_together_are_the_batches_whatever_their_number(shares):
+    lengths = [random.Random(0).randint(1, 40) for _ in range(40)]
+    whole = shares_of(lengths, 12, 1, [0])
+    dealt = [shares_of(lengths, 12, shares, [number]) for number in range(shares)]
+    assert {len(share) for parts in dealt for share in parts} == {12 // shares}
+    for batch, *parts in zip(whole, *dealt, strict=True):
+        assert sorted(batch) == sorted(itertools.chain(*parts))
+
+
+def test_each_share_holds_short_and_long_ones():
+    lengths = list(range(64))
+    first, second = (shares_of(lengths, 64, 2, [number], stop=1)[0] for number in (0, 1))
+    assert abs(sum(lengths[item] for item in first) - sum(lengths[item] for item in second)) <= 32
+    assert max(first) >= 62 and max(second) >= 62
+
+
+def test_a_process_with_two_turns_takes_both_before_the_next_iteration():
+    lengths = list(range(40))
+    assert shares_of(lengths, 8, 4, [1, 3]) == [
+        share
+        for pair in zip(shares_of(lengths, 8, 4, [1]), shares_of(lengths, 8, 4, [3]), strict=True)
+        for share in pair
+    ]
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 5])
+def test_going_on_gives_what_an_unbroken_walk_would_have_given(start):
+    lengths = [random.Random(1).randint(1, 40) for _ in range(30)]  # two full batches a pass: passes are crossed
+    assert shares_of(lengths, 12, 2, [1], start=start) == shares_of(lengths, 12, 2, [1])[start:]
+
+
+def test_no_pass_is_like_the_one_before_and_none_repeats_an_item():
+    batches = shares_of(list(range(48)), 12, 1, [0], stop=8)
+    first, second = batches[:4], batches[4:]
+    assert sorted(itertools.chain(*first)) == sorted(itertools.chain(*second)) == list(range(48))
+    assert set(map(frozenset, first)) != set(map(frozenset, second))
+
+
+def test_shares_know_their_number():
+    batches = torchnlp.LengthGroupedBatches([1] * 40, 8)
+    sampler = finetune.Shares(batches, 4, [0, 2], 3, 10)
+    assert len(sampler) == len(list(sampler)) == 14
+
+
+@pytest.mark.parametrize(("size", "shares", "items", "remedy"), [(8, 3, 40, "equal shares"), (8, 2, 7, "--batch-size")])
+def test_work_that_cannot_be_dealt_out_is_refused(size, shares, items, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        finetune.Shares(torchnlp.LengthGroupedBatches([1] * items, size), shares, [0], 0, 1)
+
+
+# ------------------------------------------------------------------------------------------------------- one process
+
+
+def test_it_learns_what_the_helper_learns(run, settings):
+    """The same weights, batches and schedule as torchnlp.fine_tune gives the same losses."""
+    history = run("script", "--iterations", 9, "--report-freq", 1, "--seed", 4)["history"]
+    tokenizer = AutoTokenizer.from_pretrained(settings["TORCHNLP_MODEL"])
+    train, _, _, _ = torchnlp.load_dataset()
+    torchnlp.set_seed(4)
+    model = BertForSequenceClassification.from_pretrained(
+        settings["TORCHNLP_MODEL"], num_labels=4, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
+    lengths = [len(ids) for ids in tokenizer([text for _, text in train])["input_ids"]]
+    batches = torchnlp.LengthGroupedBatches(lengths, 8, seed=4)
+    loader = DataLoader(train, batch_sampler=batches, collate_fn=torchnlp.BertCollate(tokenizer))
+    expected = torchnlp.fine_tune(model, loader, lr=1e-4, iterations=9, report_freq=1)
+    assert history["iteration"] == list(range(1, 10))
+    torch.testing.assert_close(torch.tensor(history["loss"]), torch.tensor(expected["loss"]), rtol=0, atol=1e-5)
+    assert history["accuracy"] == pytest.approx(expected["accuracy"])
+
+
+def test_the_final_folder_is_a_model_that_answers_as_reported(run, tmp_path):
+    written = run("out", "--iterations", 5)
+    folder = torchnlp.model_folder(tmp_path / "out" / "model")  # lesson 4 asks so, with TORCHNLP_MODEL
+    model = BertForSequenceClassification.from_pretrained(folder, num_labels=4)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    _, test, _, _ = torchnlp.load_dataset()
+    logits = torchnlp.predict(model, tokenizer, [text for _, text in test])
+    assert written["answered"] == TESTED
+    assert torchnlp.accuracy(logits, torchnlp.targets(test)) == pytest.approx(written["right"] / TESTED)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["history.json", "model"]
+
+
+@pytest.mark.parametrize("cut", [(4, 2), (2, 4), (1, 8)])
+def test_accumulated_gradients_are_those_of_the_whole_batch(run, cut):
+    whole = run("whole", "--iterations", 6, "--report-freq", 1)
+    parts = run("parts", "--iterations", 6, "--report-freq", 1, "--batch-size", cut[0], "--accumulate", cut[1])
+    torch.testing.assert_close(parts["history"], whole["history"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(parts["weights"], whole["weights"], rtol=0, atol=1e-5)
+
+
+def test_recomputing_changes_nothing_but_memory(run):
+    usual = run("usual", "--iterations", 4, "--report-freq", 1, "--dropout", 0.1)
+    again = run("again", "--iterations", 4, "--report-freq", 1, "--dropout", 0.1, "--recompute")
+    torch.testing.assert_close(again["history"], usual["history"], rtol=0, atol=1e-5)
+
+
+def test_seed_and_dropout_reach_the_training(run):
+    hashes = {
+        run(name, "--iterations", 3, *options)["hash"]
+        for name, options in {"a": (), "b": ("--seed", 1), "c": ("--dropout", 0.1), "d": ("--lr", 1e-3)}.items()
+    }
+    assert len(hashes) == 4
+    assert run("again", "--iterations", 3)["hash"] in hashes
+
+
+# ------------------------------------------------------------------------------------------------- broken off, resumed
+
+
+class Killed(BaseException):
+    """Stands for a kill, in this process."""
+
+
+def break_off(monkeypatch, iteration: int) -> None:
+    """Let the next run end right after its checkpoint of this iteration."""
+    save = finetune.save_checkpoint
+
+    def save_and_die(path, model, optimizer, scheduler, states, progress, settings):
+        save(path, model, optimizer, scheduler, states, progress, settings)
+        if progress.iteration == iteration:
+            monkeypatch.setattr(finetune, "save_checkpoint", save)
+            raise Killed
+
+    monkeypatch.setattr(finetune, "save_checkpoint", save_and_die)
+
+
+@pytest.mark.parametrize("options", [(), ("--batch-size", "4", "--accumulate", "2")])
+def test_a_resumed_run_ends_bit_for_bit_like_an_unbroken_one(run, monkeypatch, options):
+    options = ("--iterations", 30, "--report-freq", 7, "--checkpoint-freq", 5, "--dropout", 0.1, *options)
+    unbroken = run("unbroken", *options)
+    for iteration in (5, 20):  # within the first pass, and after a pass was crossed
+        break_off(monkeypatch, iteration)
+        with pytest.raises(Killed):
+            run("broken", *options, "--resume")
+    resumed = run("broken", *options, "--resume")
+    assert resumed["hash"] == unbroken["hash"]
+    assert resumed["history"] == unbroken["history"]
+
+
+def test_resume_does_without_a_checkpoint_and_leaves_a_finished_run_alone(run, capsys):
+    first = run("out", "--iterations", 3, "--resume")
+    assert run("out", "--iterations", 3, "--resume")["hash"] == first["hash"]
+    assert "nothing is left to do" in capsys.readouterr().out
+
+
+def test_results_are_never_overwritten_unasked(run):
+    run("out", "--iterations", 2)
+    with pytest.raises(finetune.ResumeError, match="--resume, or choose a new folder"):
+        run("out", "--iterations", 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--lr", 1e-3, "lr"),
+        ("--seed", 5, "seed"),
+        ("--iterations", 50, "iterations"),
+        ("--batch-size", 4, "batch_size"),
+    ],
+)
+def test_other_settings_are_no_continuation(run, monkeypatch, option, value, named):
+    break_off(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2)
+    with pytest.raises(finetune.ResumeError, match=f"made with {named}="):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume", option, value)
+
+
+def test_other_news_is_no_continuation(run, monkeypatch):
+    break_off(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2)
+    monkeypatch.setenv("TORCHNLP_DATA", "sample")
+    with pytest.raises(finetune.ResumeError, match="made with news="):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume")
+
+
+@pytest.mark.parametrize("damage", ["cut", "weights only", "text"])
+def test_a_damaged_checkpoint_is_named(run, tmp_path, monkeypatch, damage):
+    break_off(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2)
+    checkpoint = tmp_path / "out" / "checkpoint.safetensors"
+    if damage == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    elif damage == "text":
+        checkpoint.write_text("no weights at all", encoding="utf-8")
+    else:
+        save_file({"weight": torch.zeros(2)}, checkpoint)
+    with pytest.raises(finetune.ResumeError, match="delete it to start again"):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "checkpoint.safetensors"
+    target.write_text("old")
+
+    def half(path: Path) -> None:
+        path.write_text("ha")
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        finetune.write_in_one_step(target, half)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+    finetune.write_in_one_step(target, lambda path: path.write_text("new"))
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_write_left_is_cleared_away(run, tmp_path):
+    (tmp_path / "out" / ".checkpoint.safetensors.x1").mkdir(parents=True)
+    (tmp_path / "out" / ".checkpoint.safetensors.x1" / "checkpoint.safetensors").write_text("half")
+    run("out", "--iterations", 2)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["history.json", "model"]
+
+
+# --------------------------------------------------------------------------------------------------- testing, settings
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 40])
+def test_each_test_item_counts_once(settings, processes):
+    model = BertForSequenceClassification.from_pretrained(settings["TORCHNLP_MODEL"], num_labels=4)
+    tokenizer = AutoTokenizer.from_pretrained(settings["TORCHNLP_MODEL"])
+    _, items, _, _ = torchnlp.load_dataset(source=settings["TORCHNLP_DATA"])
+    counts = torch.zeros(2, dtype=torch.long)
+    for index in range(processes):
+        process = SimpleNamespace(
+            process_index=index, num_processes=processes, device=torch.zeros(1).device, reduce=lambda tensor: tensor
+        )
+        counts += torch.tensor(finetune.test(process, model, tokenizer, items))
+    logits = torchnlp.predict(model, tokenizer, [text for _, text in items])
+    assert counts.tolist() == [(logits.argmax(dim=1) == torchnlp.targets(items)).sum(), TESTED]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--iterations", "0"],
+        ["--batch-size", "-1"],
+        ["--batch-size", "1.5"],
+        ["--dropout", "1"],
+        ["--lr", "0"],
+        ["--lr", "2"],
+    ],
+)
+def test_a_wrong_setting_is_named(options, capsys):
+    with pytest.raises(SystemExit):
+        finetune.read_arguments(["out", *options])
+    assert options[0] in capsys.readouterr().err
+
+
+def test_too_little_news_for_one_iteration_is_refused(run):
+    with pytest.raises(ValueError, match="do not fill one iteration"):
+        run("out", "--iterations", 1, "--batch-size", TRAINING + 1)
+
+
+# ---------------------------------------------------------------------------------------- real processes, real kills
+
+
+def test_two_processes_learn_what_one_learns_from_the_doubled_batch(run, settings, tmp_path):
+    one = run("one", "--iterations", 8, "--report-freq", 1, "--batch-size", 8)
+    done = launch(settings, tmp_path / "two", "--iterations", 8, "--report-freq", 1, "--batch-size", 4, processes=2)
+    two = results(tmp_path / "two")
+    torch.testing.assert_close(two["history"], one["history"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-4)
+    assert (two["right"], two["answered"]) == (one["right"], TESTED)
+    assert done.stdout.count("2 processes on cpu") == 1
+    assert done.stdout.count("Loaded") == 1  # one process tells, the others are silent
+
+
+def kill_at_a_random_moment(settings: dict[str, str], arguments: list, processes: int, seconds: float) -> None:
+    """Start a run, wait for a checkpoint and then a random part of ``seconds``, and kill all its processes."""
+    checkpoint = arguments[0] / "checkpoint.safetensors"
+    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+    with open(arguments[0].with_suffix(".log"), "w") as log:
+        process = subprocess.Popen(
+            command(*arguments, processes=processes),
+            env={**os.environ, **settings},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    while process.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before):
+        time.sleep(0.01)
+    assert process.poll() is None, arguments[0].with_suffix(".log").read_text()
+    moment = random.SystemRandom().uniform(0, seconds)
+    time.sleep(moment)
+    print(f"killed {moment:.3f} s after the first checkpoint")  # shown when the test fails
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before the kill: give it more iterations"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(("processes", "kills"), [(1, 3), (2, 1)])
+def test_after_kills_at_random_moments_the_weights_are_those_of_an_unbroken_run(settings, tmp_path, processes, kills):
+    options = ["--iterations", 900, "--checkpoint-freq", 10, "--dropout", 0.1, "--batch-size", 4]
+    launch(settings, tmp_path / "unbroken", *options, processes=processes)
+    for _ in range(kills):
+        kill_at_a_random_moment(settings, [tmp_path / "killed", *options, "--resume"], processes, seconds=1.0)
+    launch(settings, tmp_path / "killed", *options, "--resume", processes=processes)
+    unbroken, killed = results(tmp_path / "unbroken"), results(tmp_path / "killed")
+    assert killed["hash"] == unbroken["hash"]
+    assert killed["history"] == unbroken["history"]
+    assert killed["right"] == unbroken["right"]
