@@ -19,6 +19,7 @@ accumulation`` examples of like length, the same ones for every way to write thi
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ import torch
 import transformers
 from accelerate import Accelerator
 from accelerate.utils import tqdm
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -40,6 +42,8 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 import torchnlp
+
+RESULTS = ("checkpoint.safetensors", "model", "history.json")
 
 
 class ResumeError(ValueError):
@@ -204,7 +208,7 @@ def load_checkpoint(
         moments.setdefault(int(number), {})[kind] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": words["param_groups"]})
     scheduler.load_state_dict(words["scheduler"])
-    random = tensors["random"][accelerator.process_index]
+    random = tensors["random"][accelerator.process_index].clone()  # PyTorch reads it from the beginning of its memory
     if accelerator.device.type == "cpu":
         torch.set_rng_state(random)
     else:
@@ -315,18 +319,30 @@ def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
-def prepare_output(output: Path, resume: bool) -> None:
-    """Create the folder of the results; what a run left that was killed while it wrote is removed.
+@contextlib.contextmanager
+def results_in(output: Path, resume: bool) -> Iterator[None]:
+    """Hold the folder of the results: nobody else writes to it, and what a killed run left half-written is removed.
+
+    The lock is the operating system's: it ends with the process, however that ends.
 
     Raises:
-        ResumeError: there are results in the folder, and they are not to be continued.
+        ResumeError: another run is writing to the folder, or it holds results that are not to be continued.
     """
     output.mkdir(parents=True, exist_ok=True)
-    for left in (*output.glob(".checkpoint.safetensors.*"), *output.glob(".model.*"), *output.glob(".history.json.*")):
-        shutil.rmtree(left)
-    found = [name for name in ("checkpoint.safetensors", "model", "history.json") if (output / name).exists()]
-    if found and not resume:
-        raise ResumeError(f"{output} holds {found[0]} of an earlier run: add --resume, or choose a new folder")
+    lock = FileLock(output / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ResumeError(f"another run is writing to {output}: wait for it, end it, or choose a new folder") from error
+    try:
+        for left in itertools.chain(*(output.glob(f".{name}.*") for name in RESULTS)):
+            shutil.rmtree(left)
+        found = [name for name in RESULTS if (output / name).exists()]
+        if found and not resume:
+            raise ResumeError(f"{output} holds {found[0]} of an earlier run: add --resume, or choose a new folder")
+        yield
+    finally:
+        lock.release()
 
 
 def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
@@ -335,9 +351,7 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    with accelerator.main_process_first():  # it removes what is left over, and downloads what is missing
-        if accelerator.is_main_process:
-            prepare_output(arguments.output, arguments.resume)
+    with accelerator.main_process_first():  # it downloads what is missing
         with contextlib.redirect_stdout(sys.stdout if accelerator.is_main_process else io.StringIO()):
             training_items, test_items, classes, _ = torchnlp.load_dataset()
         folder = torchnlp.model_folder()
@@ -446,7 +460,8 @@ def main(words: list[str] | None = None) -> None:
         mixed_precision="bf16" if precision == "bfloat16" else "no",
         gradient_accumulation_steps=arguments.accumulate,
     )
-    fine_tune(accelerator, arguments)
+    with results_in(arguments.output, arguments.resume) if accelerator.is_main_process else contextlib.nullcontext():
+        fine_tune(accelerator, arguments)
     accelerator.free_memory()  # let go of what uses the connections before they are closed: the other order can hang
     accelerator.end_training()
 

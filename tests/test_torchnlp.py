@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import copy
 import hashlib
 import http.server
 import inspect
@@ -25,7 +26,7 @@ import torch
 import torchtext
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertTokenizer
 
 import torchnlp
 
@@ -742,6 +743,83 @@ def test_fine_tune_refuses_nothing_to_do(bert_tokenizer, tiny_bert, dataset, ite
     loader = bert_loader(bert_tokenizer, dataset) if dataset else []
     with pytest.raises(ValueError, match="nothing to train on"):
         torchnlp.fine_tune(tiny_bert, loader, iterations=iterations)
+
+
+@pytest.mark.parametrize("iterations", [*range(1, 25), 99, 500])
+def test_learning_rate_climbs_for_a_tenth_and_falls_to_zero(iterations):
+    optimizer, scheduler = torchnlp.prepare_optimizer(torch.nn.Linear(2, 2), 0.5, iterations)
+    rates = []
+    for _ in range(iterations):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert all(0 < rate <= 0.5 for rate in rates)
+    assert iterations == 1 or optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-3)
+    top = rates.index(max(rates))
+    assert top <= max(1, 0.1 * iterations)
+    assert rates == sorted(rates[: top + 1]) + sorted(rates[top + 1 :], reverse=True)
+    assert iterations < 20 or max(rates) > 0.45
+
+
+def test_prepared_optimizer_leaves_frozen_parameters_alone():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
+    net[0].requires_grad_(False)
+    optimizer, _ = torchnlp.prepare_optimizer(net, 1e-3, 5)
+    assert [id(parameter) for parameter in optimizer.param_groups[0]["params"]] == [id(p) for p in net[1].parameters()]
+
+
+@pytest.mark.parametrize(("iterations", "frozen"), [(0, False), (-1, False), (3, True)])
+def test_prepare_optimizer_refuses_nothing_to_train(iterations, frozen):
+    with pytest.raises(ValueError, match="nothing to train"):
+        torchnlp.prepare_optimizer(torch.nn.Linear(2, 2).requires_grad_(not frozen), 1e-3, iterations)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_first_token_only_gives_the_same_logits_and_gradients(bert_tokenizer, tiny_bert, sample, attention):
+    tiny_bert.set_attn_implementation(attention)
+    lengths_differ = sorted(sample[0], key=lambda item: len(item[1]))[::200]
+    batch = torchnlp.BertCollate(bert_tokenizer)(lengths_differ)
+    batch = {name: part.to(torchnlp.device) for name, part in batch.items()}
+    assert not batch["attention_mask"].all(), "the test is about masks, too"
+    results = []
+    for model in (tiny_bert, torchnlp.read_first_token_only(copy.deepcopy(tiny_bert))):
+        model.eval()
+        output = model(**batch, output_hidden_states=True)
+        output.loss.backward()
+        results.append((output.logits, output.hidden_states[-1], [weight.grad for weight in model.parameters()]))
+    (logits, hidden, gradients), (first_logits, first_hidden, first_gradients) = results
+    torch.testing.assert_close(first_logits, logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(first_gradients, gradients, rtol=1e-3, atol=1e-5)
+    assert first_hidden.shape == (*hidden[:, :1].shape,) and hidden.shape[1] > 1
+
+
+def test_first_token_only_can_be_saved_and_loaded_as_usual(tiny_bert, tmp_path):
+    names = list(tiny_bert.state_dict())
+    torchnlp.read_first_token_only(tiny_bert).save_pretrained(tmp_path)
+    loaded = type(tiny_bert).from_pretrained(tmp_path)
+    assert list(loaded.state_dict()) == names
+
+
+def test_first_token_only_keeps_dropout(bert_tokenizer, tiny_bert, sample):
+    for module in tiny_bert.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    attention = torchnlp.read_first_token_only(tiny_bert).bert.encoder.layer[-1].attention.self
+    attention.dropout.p = 0.5
+    batch = torchnlp.BertCollate(bert_tokenizer)(sample[0][:4])
+    batch = {name: part.to(torchnlp.device) for name, part in batch.items()}
+    tiny_bert.train()
+    with torch.no_grad():
+        assert not torch.equal(tiny_bert(**batch).logits, tiny_bert(**batch).logits)
+        tiny_bert.eval()
+        assert torch.equal(tiny_bert(**batch).logits, tiny_bert(**batch).logits)
+
+
+def test_first_token_only_is_for_classifiers_of_texts(tiny_bert):
+    with pytest.raises(TypeError, match="BertModel may read more"):
+        torchnlp.read_first_token_only(tiny_bert.bert)
+    with pytest.raises(TypeError, match="BertForTokenClassification may read more"):
+        torchnlp.read_first_token_only(BertForTokenClassification(tiny_bert.config))
 
 
 def test_predict_keeps_the_order_and_switches_to_eval(bert_tokenizer, tiny_bert, sample):
