@@ -381,4 +381,87 @@ CLAIMS = {
             [{"same_names": False}, {"only_sequence": []}, {"largest_difference": 1e-6}],
         ),
     },
+    "6-faster-and-bigger": {
+        "toy-cells-claim": (
+            {
+                "toy_by_loop": {"as drawn": 30, "sorted": 24},
+                "toy_by_matrix": {"as drawn": 30, "sorted": 24},
+                "toy_by_helper": 24,
+            },
+            [{"toy_by_matrix": {"as drawn": 30, "sorted": 25}}, {"toy_by_helper": 30}],
+        ),
+        "adamw-claim": (
+            {"adamw_by_loop": FOUR, "adamw_by_vector": FOUR, "adamw_by_library": FOUR, "adamw_fused": FOUR},
+            [{"adamw_by_vector": FOUR / 2}, {"adamw_by_library": FOUR / 2}, {"adamw_fused": FOUR / 2}],
+        ),
+        "batches-claim": (
+            {
+                "singly": {"input_ids": ONE},
+                "together": {"input_ids": ONE},
+                "lengths": [5, 6],
+                "grouped_cells": 12,
+                "random_cells": 14,
+            },
+            [{"together": {"input_ids": TWO}}, {"grouped_cells": 14}],
+        ),
+        "proof-fused-claim": (
+            {"weights_before": ONE, "weights_simple": ONE + 2e-4, "weights_fused": ONE + 2e-4},
+            [{"weights_fused": ONE + 3e-4}, {"weights_before": ONE + 2e-4}],
+        ),
+        "proof-first-claim": (
+            {"logits_all": ONE, "logits_first": ONE, "gradient_all": ONE, "gradient_first": ONE},
+            [
+                {"logits_first": ONE + 0.01},
+                {"gradient_first": TWO},
+                {"gradient_all": ONE * 0, "gradient_first": ONE * 0},
+            ],
+        ),
+        "ladder-claim": (
+            {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.9, "batches of 16": 0.8}},
+            [
+                {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.6, "batches of 16": 0.8}},
+                {"accuracies": {"old loop": 0.8, "larger rate, up and down": 0.75, "batches of 16": 0.8}},
+                {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.9, "batches of 16": 0.4}},
+            ],
+        ),
+        "no-compile-claim": (
+            {"compile_pays": {(40, 0.5, 0.4): 401, (40, 0.5, 0.6): None}},
+            [
+                {"compile_pays": {(40, 0.5, 0.4): 100, (40, 0.5, 0.6): None}},
+                {"compile_pays": {(40, 0.5, 0.4): 401, (40, 0.5, 0.6): 5}},
+            ],
+        ),
+        "kept-claim": ({"kept_ratios": [2.0, 4.0]}, [{"kept_ratios": [1.5, 4.0]}, {"kept_ratios": [2.0, 3.0]}]),
+        "accumulate-claim": (
+            {"parts_difference": 1e-6, "parts_kept": 80, "kept_bytes": {8: 80}, "whole_kept": 320},
+            [{"parts_difference": 0.1}, {"parts_kept": 160}],
+        ),
+        "recompute-claim": (
+            {"recomputed_difference": 1e-6, "recomputed_kept": 30, "whole_kept": 320},
+            [{"recomputed_difference": 0.1}, {"recomputed_kept": 200}],
+        ),
+        "copies-claim": (
+            {"whole_batch": ONE, "averaged": ONE, "one_half": TWO},
+            [{"averaged": TWO}, {"one_half": ONE}],
+        ),
+        "ring-claim": (
+            {"ring": [[6, 60, 600]] * 3, "ring_sums": [6, 60, 600], "sent_by_each": 4},
+            [{"ring": [[6, 60, 600], [6, 60, 600], [6, 60, 300]]}, {"sent_by_each": 6}],
+        ),
+        "finetune-claim": (
+            {"loss_difference": 1e-6, "answered": [3, 3], "small_test": [0, 1, 2], "right": [2, 2]},
+            [{"loss_difference": 1e-3}, {"answered": [3, 4]}, {"right": [0, 2]}],
+        ),
+        "scale-claim": (
+            {
+                "total_seconds": {1: 32.8, 8: 6.5, 64: 3.6},
+                "scale": {1: (11250, 32.8, 0.0), 8: (1407, 4.1, 2.4), 64: (176, 0.5, 3.1)},
+            },
+            [
+                {"total_seconds": {1: 32.8, 8: 3.0, 64: 3.6}},
+                {"total_seconds": {1: 32.8, 8: 6.5, 64: 1.0}},
+                {"scale": {1: (11250, 32.8, 0.0), 8: (1407, 4.1, 2.4), 64: (176, 3.1, 0.5)}},
+            ],
+        ),
+    },
 }
