@@ -30,14 +30,23 @@ test: setup
 run: setup
 	$(BIN)/python benchmarks/lessons.py --html build
 
+# Each writes its section of benchmarks/RESULTS.md, or prints a table for benchmarks/seeds.md. It takes an hour or two.
+# NEWS=folder names a folder in AG News' layout; without it, AG News where it can be had, else the sample.
+NEWS ?=
 bench: setup
-	$(BIN)/python benchmarks/loading.py
-	$(BIN)/python benchmarks/finetuning.py
-	$(BIN)/python benchmarks/lessons.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/python benchmarks/limit.py --save --compile $(NEWS)
+	$(BIN)/python benchmarks/growth.py --save $(NEWS)
+	$(BIN)/python benchmarks/loading.py --save $(NEWS)
+	$(BIN)/python benchmarks/scaling.py --save
+	$(BIN)/python benchmarks/finetuning.py --save $(NEWS)
+	TORCHNLP_DATA=sample $(BIN)/python benchmarks/lessons.py --save
+	TORCHNLP_DATA=$(or $(NEWS),auto) $(BIN)/python benchmarks/lessons.py --save
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 1-attention 1 2 3
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 2-transformers 11 12 13
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 3-bert 21 22 23
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 5-beyond-classification 21 22 23
+	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 6-faster-and-bigger 1 2 3
 
 clean:
 	rm -rf .venv build data/ag_news bert/*.safetensors bert/*.json bert/vocab.txt

@@ -1,30 +1,43 @@
-"""Load 120,000 rows: ``torchnlp.load_dataset`` against the plain torchtext loop, in turn, in one process.
+"""Load 120,000 rows: ``torchnlp.load_dataset`` against a plain torchtext loop and Hugging Face ``datasets``.
 
-    python benchmarks/loading.py [FOLDER]
+    pip install -r benchmarks/requirements.txt
+    python benchmarks/loading.py [--rounds 3] [--rows 120000] [--save] [FOLDER]
 
 FOLDER holds ``train.csv`` in AG News' layout; without it, ``data/ag_news``, or the sample's texts where that is
-missing. The rows are repeated until there are 120,000. Prints seconds, their ratio and the peak memory.
+missing. The rows are repeated until there are enough. The three take turns in one process, and each must end with the
+same rows, tokens and counts:
+
+- *plain loop*: read, tokenize each line, count, build; nothing is checked;
+- *torchnlp*: the helper of the course;
+- *datasets*: ``load_dataset("csv")`` with an empty cache each time, texts and tokens by ``map`` in batches, which keeps
+  them in the cache on disk, then a loop that counts the tokens; the rows are taken out as a list.
+
+Prints seconds, ratios, and the peak memory above what was in use before.
 """
 
 import argparse
 import collections
 import contextlib
 import csv
+import importlib.util
 import io
 import itertools
+import os
+import shutil
 import statistics
 import tempfile
 import time
-import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import torchtext
+from report import Report, add_save, machine, median_and_spread, peak_memory, show_mib
 from torchtext.data.utils import get_tokenizer
 
 import torchnlp
 
-ROWS = 120_000
-ROUNDS = 5
+Loaded = tuple[list, list, torchtext.vocab.Vocab]
+HOW_TO_INSTALL = "pip install -r benchmarks/requirements.txt"
 
 
 def write_rows(rows: list[tuple[str, str, str]], path: Path, count: int) -> None:
@@ -41,8 +54,8 @@ def read_rows(folder: Path | None) -> list[tuple[str, str, str]]:
         return [tuple(row) for row in csv.reader(file)]
 
 
-def plain_loop(folder: Path) -> tuple[list, list, torchtext.vocab.Vocab]:
-    """What a course would write by hand: read, tokenize each line, count, build; nothing is checked."""
+def plain_loop(folder: Path) -> Loaded:
+    """What a course would write by hand."""
 
     def read(name: str) -> list[tuple[int, str]]:
         with open(folder / name, encoding="utf-8", newline="") as file:
@@ -56,36 +69,102 @@ def plain_loop(folder: Path) -> tuple[list, list, torchtext.vocab.Vocab]:
     return train, test, torchtext.vocab.Vocab(counter, specials=["<pad>", "<unk>"])
 
 
-def ours(folder: Path) -> tuple[list, list, torchtext.vocab.Vocab]:
+def ours(folder: Path) -> Loaded:
     """The helper of the course, without its printed line."""
     with contextlib.redirect_stdout(io.StringIO()):
         train, test, _, vocab = torchnlp.load_dataset(source=folder)
     return train, test, vocab
 
 
+def hugging_face(folder: Path) -> Loaded:
+    """Hugging Face ``datasets``, with a cache in ``folder/cache``."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    parts = datasets.load_dataset(
+        "csv",
+        data_files={part: str(folder / f"{part}.csv") for part in ("train", "test")},
+        column_names=["label", "title", "description"],
+        keep_default_na=False,  # an empty title is a text, and so is "NA"
+        cache_dir=str(folder / "cache"),
+    )
+
+    def join(batch: dict[str, list]) -> dict[str, list]:
+        pairs = zip(batch["title"], batch["description"], strict=True)
+        return {"text": [f"{title} {description}" for title, description in pairs]}
+
+    tokenizer = get_tokenizer("basic_english")
+
+    def tokenize(batch: dict[str, list]) -> dict[str, list]:
+        return {"tokens": [tokenizer(text) for text in batch["text"]]}
+
+    parts = parts.map(join, batched=True, remove_columns=["title", "description"])
+    counter = collections.Counter()
+    for batch in parts["train"].map(tokenize, batched=True).select_columns("tokens").iter(batch_size=1000):
+        counter.update(itertools.chain.from_iterable(batch["tokens"]))
+    train, test = (list(zip(part["label"][:], part["text"][:], strict=True)) for part in parts.values())
+    return train, test, torchtext.vocab.Vocab(counter, specials=["<pad>", "<unk>"])
+
+
+def contestants() -> dict[str, Callable[[Path], Loaded]]:
+    """Who takes part; ``datasets`` only where it is installed."""
+    found = {"plain loop": plain_loop, "torchnlp": ours}
+    return found | {"datasets": hugging_face} if importlib.util.find_spec("datasets") else found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = torchnlp.AG_NEWS_FOLDER if torchnlp.AG_NEWS_FOLDER.is_dir() else None
     parser.add_argument("folder", nargs="?", type=Path, default=default)
-    rows = read_rows(parser.parse_args().folder)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=120_000)
+    add_save(parser)
+    arguments = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"  # datasets has nothing to ask the Hub for
+
+    print(machine())
+    report = Report("loading", f"Loading {arguments.rows:,} rows")
+    rows = read_rows(arguments.folder)
+    loaders = contestants()
+    seconds: dict[str, list[float]] = {name: [] for name in loaders}
+    memory: dict[str, list[float | None]] = {name: [] for name in loaders}
+    found = set()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_rows(rows, folder / "train.csv", ROWS)
-        write_rows(rows, folder / "test.csv", 7_600)
-        seconds: dict[str, list[float]] = {"plain loop": [], "torchnlp": []}
-        for _ in range(ROUNDS):
-            for load, key in ((plain_loop, "plain loop"), (ours, "torchnlp")):
-                begin = time.perf_counter()
-                result = load(folder)
-                seconds[key].append(time.perf_counter() - begin)
-        assert plain_loop(folder)[2].freqs == result[2].freqs, "tokens or counts differ"
-        tracemalloc.start()
-        ours(folder)
-        peak = tracemalloc.get_traced_memory()[1] / 2**20
+        write_rows(rows, folder / "train.csv", arguments.rows)
+        write_rows(rows, folder / "test.csv", min(arguments.rows, 7_600))
+        small = folder / "small"  # the first load of all pays for imports: not counted
+        small.mkdir()
+        for part in ("train", "test"):
+            write_rows(rows, small / f"{part}.csv", 100)
+        for load in loaders.values():
+            load(small)
+        for _ in range(arguments.rounds):
+            for key, load in loaders.items():
+                with peak_memory("cpu") as peak:
+                    begin = time.perf_counter()
+                    train, test, vocab = load(folder)
+                    seconds[key].append(time.perf_counter() - begin)
+                memory[key].append(peak.above_mib)
+                print(f"{key:12} {seconds[key][-1]:6.2f} s", flush=True)
+                found.add(hash((tuple(train), tuple(test), frozenset(vocab.freqs.items()))))
+                del train, test, vocab
+                shutil.rmtree(folder / "cache", ignore_errors=True)
+    assert len(found) == 1, "rows, tokens or counts differ"
+
+    table = []
     for key, values in seconds.items():
-        print(f"{key:12} median {statistics.median(values):.2f} s  ({min(values):.2f} to {max(values):.2f})")
-    ratio = statistics.median(b / a for a, b in zip(*seconds.values(), strict=True))
-    print(f"torchnlp / plain loop: {ratio:.2f} (median of {ROUNDS} pairs); peak of Python's memory {peak:.0f} MiB")
+        ratio = statistics.median(value / plain for value, plain in zip(values, seconds["plain loop"], strict=True))
+        peaks = [mib for mib in memory[key] if mib is not None]
+        table.append([key, median_and_spread(values), f"{ratio:.2f}", show_mib(max(peaks, default=None))])
+    if "datasets" not in loaders:
+        table.append(["datasets", f"not installed: `{HOW_TO_INSTALL}`", "", ""])
+    report.table(["", "seconds", "times the plain loop", "peak MiB above the start"], table)
+    report.say(
+        f"In turn in one process, rounds: {arguments.rounds}; median and range. Rows, tokens and counts are equal."
+    )
+    if arguments.save:
+        report.save()
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ NUMBERS = {
         "answers: EM": "answer_scores['fine-tuned']['EM']",
         "answers: F1": "answer_f1",
     },
+    "6-faster-and-bigger": {
+        "old loop": "accuracies['old loop']",
+        "larger rate": "accuracies['larger rate, up and down']",
+        "batches of 16": "accuracies['batches of 16']",
+        "half frozen": "accuracies['lower half frozen']",
+    },
 }
 
 

@@ -1,0 +1,389 @@
+"""What the benchmarks compute, without measuring anything that depends on the machine's speed."""
+
+import datetime
+import importlib
+import socket
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import pytest
+import torch
+from nbclient.exceptions import DeadKernelError
+from transformers import BertConfig, BertForSequenceClassification
+
+import torchnlp
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+on_linux_cpu = pytest.mark.skipif(
+    sys.platform != "linux" or torchnlp.device.type != "cpu", reason="measures resident memory on Linux"
+)
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Imports a benchmark by name."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+    def import_benchmark(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return import_benchmark
+
+
+@pytest.fixture
+def report(load, monkeypatch, tmp_path):
+    """The module that writes results, told to write them elsewhere."""
+    module = load("report")
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "growth.py"), "--save", "--steps", "2"])
+    return module
+
+
+def save(report: ModuleType, name: str, text: str) -> str:
+    """Save a section of one paragraph and one table; return the whole file."""
+    section = report.Report(name, f"About {name}")
+    section.say(text)
+    section.table(["batch", "seconds"], [[8, "0.5"]])
+    section.save()
+    return report.RESULTS.read_text(encoding="utf-8")
+
+
+def tiny_config(**settings) -> BertConfig:
+    sizes = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
+    return BertConfig(vocab_size=50, max_position_embeddings=32, num_labels=5, **sizes, **settings)
+
+
+# ------------------------------------------------------------------------------------------------------------- report
+
+
+def test_a_section_is_replaced_and_the_others_are_left_alone(report):
+    for name in ("scaling", "growth", "made-up"):
+        save(report, name, f"old {name}")
+    by_hand = report.RESULTS.read_text(encoding="utf-8").replace("<!-- scaling -->", "By hand.\n\n<!-- scaling -->")
+    report.RESULTS.write_text(by_hand, encoding="utf-8")
+    text = save(report, "growth", "new")
+    assert text == by_hand.replace("old growth", "new")
+    assert text.count("<!-- growth -->") == text.count("<!-- end of growth -->") == 1
+    assert text.index("About growth") < text.index("About scaling") < text.index("About made-up")
+    assert text.startswith(report.HEADER)
+    assert "| 8     | 0.5     |" in text
+
+
+def test_a_section_without_end_is_not_guessed(report):
+    save(report, "growth", "old")
+    torn = report.RESULTS.read_text(encoding="utf-8").replace("<!-- end of growth -->", "")
+    report.RESULTS.write_text(torn, encoding="utf-8")
+    with pytest.raises(ValueError, match="end of growth"):
+        save(report, "growth", "new")
+    assert report.RESULTS.read_text(encoding="utf-8") == torn
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(report, monkeypatch):
+    old = save(report, "growth", "old")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="no space"):
+            save(report, "growth", "new")
+    assert report.RESULTS.read_text(encoding="utf-8") == old
+    assert [path.name for path in report.RESULTS.parent.iterdir()] == ["RESULTS.md"]
+
+
+def test_a_section_names_command_machine_and_versions(report, monkeypatch):
+    monkeypatch.setenv("TORCHNLP_DATA", "sample")
+    (line,) = [line for line in save(report, "growth", "text").splitlines() if " · " in line]
+    assert line.startswith(f"{datetime.date.today()} · `")
+    for part in (
+        "TORCHNLP_DATA=sample ",
+        "python benchmarks/growth.py --save --steps 2`",
+        f"torch {torch.__version__}",
+        "transformers ",
+        "accelerate ",
+        f"Python {sys.version.split()[0]}",
+        report.processor(),
+        " core",
+        f"torch on {torch.get_num_threads()} thread",
+        "fast bfloat16",
+    ):
+        assert part in line, f"{part!r} is missing in {line!r}"
+
+
+def test_a_section_names_no_place_and_no_host(report, monkeypatch, tmp_path):
+    outside = tmp_path / "inner" / "news"
+    words = [str(outside), f"--html={outside}", "../inner/news", str(BENCHMARKS / "loading.py"), "notebooks/1.ipynb"]
+    monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "growth.py"), *words])
+    monkeypatch.setenv("TORCHNLP_DATA", str(outside))
+    text = save(report, "growth", "text")
+    assert "growth.py news --html=news news benchmarks/loading.py notebooks/1.ipynb`" in text
+    for secret in (str(BENCHMARKS.parent), str(tmp_path), "inner", str(Path.home()) + "/"):
+        assert secret not in text
+    assert len(socket.gethostname()) < 4 or socket.gethostname() not in text
+
+
+def test_save_is_an_option(report):
+    parser = ArgumentParser()
+    report.add_save(parser)
+    assert parser.parse_args([]).save is False
+    assert parser.parse_args(["--save"]).save is True
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([13.04, 11.93, 12.34], "12.3 (11.9 to 13.0)"),
+        ([0.01234, 0.5], "0.256 (0.012 to 0.500)"),
+        ([0.01234, 0.01, 0.02], "0.0123 (0.0100 to 0.0200)"),
+        ([1234.5], "1234 (1234 to 1234)"),
+        ([0.0, 0.0], "0 (0 to 0)"),
+    ],
+)
+def test_median_and_spread(load, values, shown):
+    assert load("report").median_and_spread(values) == shown
+
+
+@on_linux_cpu
+def test_peak_memory_sees_a_tensor_that_is_gone_again(load):
+    peak_memory = load("report").peak_memory
+    with peak_memory() as large:
+        tensor = torch.ones(200 * 2**18)  # 200 MiB
+        del tensor
+    with peak_memory() as small:
+        tensor = torch.ones(10 * 2**18)
+        del tensor
+    assert 195 < large.above_mib < 230
+    assert 5 < small.above_mib < 40, "an earlier peak was counted"
+    assert large.mib > 195 + small.mib - 50
+
+
+# ------------------------------------------------------------------------------------------------------------- lessons
+
+
+def two_cells() -> nbformat.NotebookNode:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)", id=f"cell-{i}") for i in (1, 2)])
+
+
+def test_the_memory_cell_leaves_no_trace(load, tmp_path):
+    lessons = load("lessons")
+    notebook = two_cells()
+    seconds, memory = lessons.execute_and_measure(notebook, tmp_path)
+    assert [cell.id for cell in notebook.cells] == ["cell-1", "cell-2"]
+    assert [cell.source for cell in notebook.cells] == ["print(6 * 7)"] * 2
+    assert [cell.outputs[0].text for cell in notebook.cells] == ["42\n"] * 2
+    assert seconds > 0
+    if sys.platform in ("linux", "darwin"):
+        assert 20 < memory["peak"] < 200  # MiB of a bare kernel; this process, with torch, has more
+
+
+def test_a_failing_lesson_is_reported_as_failed(load, report, monkeypatch, tmp_path, capsys):
+    lessons = load("lessons")
+    nbformat.write(two_cells(), tmp_path / "1-attention.ipynb")
+    nbformat.write(two_cells(), tmp_path / "2-transformers.ipynb")
+
+    def execute(notebook: nbformat.NotebookNode, folder: Path) -> float:
+        seen.append(notebook)
+        if len(seen) == 1:
+            raise DeadKernelError("killed")
+        notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text='{"peak": 512.4}\n')]
+        return 7.0
+
+    seen = []
+    names = [str(tmp_path / f"{name}.ipynb") for name in ("1-attention", "2-transformers")]
+    monkeypatch.setattr(lessons, "execute", execute)
+    monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "lessons.py"), "--save", *names])
+    monkeypatch.setenv("TORCHNLP_DATA", str(tmp_path / "news"))
+    assert lessons.main() == 1
+    assert all(len(notebook.cells) == 2 for notebook in seen)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "1 passed, 1 failed"
+    text = report.RESULTS.read_text(encoding="utf-8")
+    assert "<!-- lessons-ag-news -->" in text and "TORCHNLP_DATA=news" in text
+    rows = {
+        row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")] for row in text.splitlines() if "|" in row
+    }
+    assert rows["1-attention"][2:4] == ["failed", "120"]
+    assert rows["2-transformers"][2:5] == ["7", "120", "512"]
+
+
+# ------------------------------------------------------------------------------------------------------------- loading
+
+
+@pytest.mark.parametrize("name", ["torchnlp", "datasets"])
+def test_the_contestants_load_the_same(load, tmp_path, name):
+    if name == "datasets":
+        pytest.importorskip("datasets", reason="pip install -r benchmarks/requirements.txt")
+    loading = load("loading")
+    rows = [
+        ("3", "Oil up", 'Traders said "buy", and bought.'),
+        ("4", "NA", "A chip, smaller than a grain of rice"),
+        ("1", "", "Talks open; envoys met."),
+    ]
+    loading.write_rows(rows, tmp_path / "train.csv", 10)
+    loading.write_rows(rows[::-1], tmp_path / "test.csv", 10)
+    train, test, vocab = loading.plain_loop(tmp_path)
+    found_train, found_test, found_vocab = loading.contestants()[name](tmp_path)
+    assert (found_train, found_test) == (train, test)
+    assert len(train) == 10 and train[1] == (4, "NA A chip, smaller than a grain of rice")
+    assert found_vocab.freqs == vocab.freqs and found_vocab.itos == vocab.itos
+    assert vocab.freqs["oil"] == 4 and vocab.freqs["na"] == 3
+
+
+# -------------------------------------------------------------------------------------------------------------- growth
+
+
+def test_the_line_goes_through_the_points(load):
+    fit_line = load("growth").fit_line
+    assert fit_line([1, 2, 4], [5, 7, 11]) == pytest.approx((2, 3, 1))
+    # By hand: slope 1/2, intercept 5/6; of the spread 2/3 the line leaves 1/6.
+    assert fit_line([0, 1, 2], [1, 1, 2]) == pytest.approx((1 / 2, 5 / 6, 3 / 4))
+    assert fit_line([1, 2], [3, 3]) == pytest.approx((0, 3, 1))
+    with pytest.raises(ValueError, match="two points"):
+        fit_line([5, 5], [1, 2])
+
+
+def test_a_step_trains_as_fine_tune_does(load):
+    growth = load("growth")
+    model = BertForSequenceClassification(tiny_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    trainer = growth.Trainer(model)
+    batch = growth.made_up_batch(4, 8, vocabulary=2_000)
+    batch["input_ids"] %= 50
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    assert trainer.step(batch) > 0
+    moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+    assert sum(moved) > len(moved) / 2
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_cases_take_turns(load, monkeypatch):
+    growth = load("growth")
+    order = []
+
+    class Recorder:
+        def step(self, batch: dict[str, torch.Tensor]) -> float:
+            order.append(tuple(batch["input_ids"].shape))
+            return len(order)
+
+    small, large = (growth.made_up_batch(1, length) for length in (4, 8))
+    measured = growth.measure(Recorder(), [small, large], steps=2)
+    assert order == [(1, 8), *[(1, 4), (1, 8)] * 3]
+    assert [case.seconds for case in measured] == [[4, 6], [5, 7]]
+
+
+# --------------------------------------------------------------------------------------------------------------- limit
+
+
+@pytest.mark.parametrize(("texts", "length"), [(1, 7), (3, 16)])
+def test_the_arithmetic_is_that_of_pytorchs_counter(load, texts, length):
+    limit = load("limit")
+    config = tiny_config(attn_implementation="eager")
+    model = BertForSequenceClassification(config)
+    batch = {
+        "input_ids": torch.ones(texts, length, dtype=torch.long),
+        "attention_mask": torch.ones(texts, length, dtype=torch.long),
+        "labels": torch.zeros(texts, dtype=torch.long),
+    }
+    assert limit.training_arithmetic(config, texts, length) == limit.counted_arithmetic(model, batch)
+
+
+def test_the_arithmetic_by_hand(load):
+    limit = load("limit")
+    config = BertConfig(hidden_size=2, num_hidden_layers=1, intermediate_size=3, num_attention_heads=1, num_labels=4)
+    # A layer has 4 x 2 x 2 + 2 x 2 x 3 = 28 weights; 5 tokens; attention 4 x 25 x 2; head 2 x 2 x (2 + 4).
+    assert limit.forward_arithmetic(config, 1, 5) == 2 * 28 * 5 + 200 + 24
+    assert limit.training_arithmetic(config, 6, 5) == 3 * 6 * 504
+
+
+def test_kinds_of_operations(load):
+    kind_of = load("limit").kind_of
+    wanted = {
+        "aten::addmm": "matrix products",
+        "aten::mm": "matrix products",
+        "aten::_scaled_dot_product_flash_attention_for_cpu_backward": "attention",
+        "aten::_softmax": "attention",
+        "aten::_log_softmax": "other",
+        "aten::_fused_adamw_": "optimizer",
+        "aten::gelu_backward": "activation",
+        "aten::native_layer_norm": "norms",
+        "aten::copy_": "fills, copies, change of format",
+        "aten::add": "other",
+    }
+    assert {name: kind_of(name) for name in wanted} == wanted
+
+
+def test_a_rate_counts_what_is_done(load, monkeypatch):
+    limit = load("limit")
+    clock = [0.0]
+    monkeypatch.setattr(limit.time, "perf_counter", lambda: clock[0])
+
+    def work() -> None:
+        clock[0] += 0.03
+
+    assert limit.per_second(work, 6.0) == pytest.approx(200)
+
+
+def test_batches_are_taken_from_short_to_long(load):
+    spread_out = load("limit").spread_out
+    lengths = [9, 1, 5, 3, 7, 2]
+    batches = [[i] for i in range(6)]
+    assert spread_out(batches, lengths, 3) == [[5], [2], [0]]
+    assert spread_out(batches, lengths, 9) == [[1], [5], [3], [2], [4], [0]]
+
+
+# ------------------------------------------------------------------------------------------------------------- scaling
+
+
+def test_the_ring_by_hand(load):
+    scaling = load("scaling")
+    network = scaling.Network(bandwidth=100.0, latency=0.25)
+    assert scaling.ring_seconds(1, 1e9, network) == 0
+    assert scaling.ring_seconds(2, 600, network) == pytest.approx(2 * 1 / 2 * 6 + 2 * 0.25)
+    assert scaling.ring_seconds(4, 600, network) == pytest.approx(2 * 3 / 4 * 6 + 6 * 0.25)
+    # With ever more processes, each byte is sent twice by each of them.
+    assert scaling.ring_seconds(10**6, 600, scaling.Network(100.0, 0.0)) == pytest.approx(12, rel=1e-5)
+
+
+def test_the_prediction_by_hand(load):
+    scaling = load("scaling")
+    network = scaling.Network(bandwidth=100.0, latency=0.25)
+    alone = scaling.predict(8_000, 1, 10.0, 50, 600, network)
+    assert (alone.arithmetic, alone.exchange, alone.seconds) == (800, 0, 800)
+    four = scaling.predict(8_000, 4, 10.0, 50, 600, network)
+    assert four.seconds == pytest.approx(200 + 50 * 10.5)
+    free = scaling.predict(8_000, 4, 10.0, 50, 600, scaling.Network(float("inf"), 0.0))
+    assert free.seconds == 200
+
+
+def test_steps_and_networks(load):
+    scaling = load("scaling")
+    assert scaling.steps_of(120_000, 3, 32, 1) == 11_250
+    assert scaling.steps_of(120_000, 3, 32, 64) == 3 * 59  # 58.6 in each pass
+    assert scaling.network_for(8) is scaling.INSIDE
+    assert scaling.network_for(64) is scaling.BETWEEN
+
+
+def test_parameters_are_counted_without_memory(load):
+    scaling = load("scaling")
+    config = tiny_config()
+    real = sum(parameter.numel() for parameter in BertForSequenceClassification(config).parameters())
+    assert scaling.count_parameters(config) == real
+    # bert-base has 109,482,240 without a head; four classes add a matrix and four numbers.
+    assert scaling.count_parameters(BertConfig(num_labels=4)) == 109_482_240 + 4 * 768 + 4
+
+
+def test_seconds_of_an_iteration_leave_out_the_start(load, monkeypatch, tmp_path):
+    scaling = load("scaling")
+    asked = []
+
+    def run(words: list[str], processes: int, **settings: str) -> tuple[float, str]:
+        iterations = int(words[words.index("--iterations") + 1])
+        asked.append((processes, words[words.index("--batch-size") + 1], settings))
+        return 30 + 0.5 * iterations, ""
+
+    monkeypatch.setattr(scaling, "run", run)
+    assert scaling.iteration_seconds(tmp_path, 2, 8, 10) == pytest.approx(0.5)
+    assert asked == [(2, "8", {"TORCHNLP_DATA": str(tmp_path)})] * 2
