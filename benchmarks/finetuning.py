@@ -138,8 +138,8 @@ def trainer(train: Items, test: Items, seed: int, dropout: float = 0.1, **settin
             runner.train()
         wait()
         trained = time.perf_counter()
-        logits = torch.from_numpy(runner.predict(tokenize(test)).predictions)
-    share = torchnlp.accuracy(logits, torchnlp.targets(test))
+        predicted = runner.predict(tokenize(test))  # grouped by length: with labels in the same order
+    share = torchnlp.accuracy(torch.from_numpy(predicted.predictions), torch.from_numpy(predicted.label_ids))
     return Run(trained - begin, time.perf_counter() - trained, share, count_tokens(tokenizer, train))
 
 

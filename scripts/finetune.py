@@ -12,8 +12,9 @@ The news is that of ``TORCHNLP_DATA``, the model that of ``TORCHNLP_MODEL``. OUT
 
 The same OUTPUT and settings with ``--resume`` go on from the checkpoint; where there is none yet, they start.
 
-What is learned does not depend on how the work is dealt out. An iteration takes ``batch size x processes x
-accumulation`` examples of like length, the same ones for every way to write this product, and their mean gradient.
+An iteration takes ``batch size x processes x accumulation`` examples of like length, the same ones for every way to
+write this product, and their mean gradient. So without dropout, what is learned does not depend on how the work is
+dealt out, up to rounding.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import transformers
@@ -41,13 +43,18 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import AutoTokenizer, BertForSequenceClassification
 
+if "LOCAL_RANK" in os.environ and torch.cuda.is_available():  # else every process takes memory of the first GPU
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+
 import torchnlp
 
 RESULTS = ("checkpoint.safetensors", "model", "history.json")
+# Settings that a checkpoint is tied to, with the number of processes, the number format, the model and the news.
+TIED = ("iterations", "batch_size", "accumulate", "lr", "dropout", "max_length", "seed", "recompute", "report_freq")
 
 
-class ResumeError(ValueError):
-    """A checkpoint that does not belong to this run. The message names what differs, and the remedy."""
+class RunError(ValueError):
+    """A run that cannot start or go on as it was asked for. The message names the remedy."""
 
 
 # ---------------------------------------------------------------------------------------------------- dealing out work
@@ -67,14 +74,14 @@ class Shares(Sampler[list[int]]):
         start, stop: the first iteration, and the one before which it ends.
 
     Raises:
-        ValueError: an iteration cannot be cut into equal shares, or there are not enough examples to fill one.
+        RunError: an iteration cannot be cut into equal shares, or there are not enough examples to fill one.
     """
 
     def __init__(self, batches: torchnlp.LengthGroupedBatches, shares: int, mine: list[int], start: int, stop: int):
         if batches.batch_size % shares:
-            raise ValueError(f"{batches.batch_size} examples cannot be cut into {shares} equal shares")
+            raise RunError(f"{batches.batch_size} examples cannot be cut into {shares} equal shares")
         if len(batches.lengths) < batches.batch_size:
-            raise ValueError(
+            raise RunError(
                 f"{len(batches.lengths)} training items do not fill one iteration of {batches.batch_size}: "
                 "choose a smaller --batch-size or --accumulate, or fewer processes"
             )
@@ -120,11 +127,18 @@ def write_in_one_step(target: Path, write: Callable[[Path], None]) -> None:
     folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         write(folder / target.name)
-        with contextlib.suppress(IsADirectoryError), open(folder / target.name, "rb") as file:
-            os.fsync(file.fileno())
-        (folder / target.name).replace(target)
+        new = folder / target.name
+        for path in [new] if new.is_file() else filter(Path.is_file, new.rglob("*")):
+            with open(path, "r+b") as file:  # for writing, too, because Windows wants that
+                os.fsync(file.fileno())
+        new.replace(target)
     finally:
         shutil.rmtree(folder)
+
+
+def generators(device: torch.device) -> ModuleType:
+    """The module of PyTorch that holds the random generator which dropout draws from on this device."""
+    return torch if device.type == "cpu" else torch.get_device_module(device)
 
 
 def gather_states(accelerator: Accelerator, progress: Progress) -> dict[str, torch.Tensor]:
@@ -132,8 +146,7 @@ def gather_states(accelerator: Accelerator, progress: Progress) -> dict[str, tor
 
     Every process must call this; each gets ``random``, uint8 (processes, bytes), and ``sums``, float32 (processes, 3).
     """
-    on_cpu = accelerator.device.type == "cpu"
-    random = torch.get_rng_state() if on_cpu else torch.cuda.get_rng_state(accelerator.device)
+    random = generators(accelerator.device).get_rng_state()
     mine = {"random": random, "sums": progress.sums}
     return {name: accelerator.gather(part[None].to(accelerator.device)).cpu() for name, part in mine.items()}
 
@@ -179,20 +192,20 @@ def load_checkpoint(
     """Put model, optimizer, scheduler and random generator into the state of a checkpoint, and tell how far that is.
 
     Raises:
-        ResumeError: the checkpoint was made with other settings, or is no checkpoint.
+        RunError: the checkpoint was made with other settings, or is no checkpoint.
     """
     try:
         with safe_open(path, framework="pt") as file:
             words = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise ResumeError(f"{path} is no checkpoint ({error}): delete it to start again") from error
+        raise RunError(f"{path} is no checkpoint ({error}): delete it to start again") from error
     if "settings" not in words:
-        raise ResumeError(f"{path} holds weights, but is no checkpoint: delete it to start again")
+        raise RunError(f"{path} holds weights, but is no checkpoint: delete it to start again")
     differing = [name for name, value in settings.items() if words["settings"].get(name) != value]
     if differing:
         name = differing[0]
-        raise ResumeError(
+        raise RunError(
             f"{path} was made with {name}={words['settings'].get(name)!r}, not {settings[name]!r}: "
             "go on with the same settings, or choose another output folder"
         )
@@ -209,10 +222,7 @@ def load_checkpoint(
     optimizer.load_state_dict({"state": moments, "param_groups": words["param_groups"]})
     scheduler.load_state_dict(words["scheduler"])
     random = tensors["random"][accelerator.process_index].clone()  # PyTorch reads it from the beginning of its memory
-    if accelerator.device.type == "cpu":
-        torch.set_rng_state(random)
-    else:
-        torch.cuda.set_rng_state(random, accelerator.device)
+    generators(accelerator.device).set_rng_state(random)
     return Progress(**words["progress"], sums=tensors["sums"][accelerator.process_index])
 
 
@@ -300,7 +310,12 @@ def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=0.0, help="in the model while training; lesson 4 takes 0")
     parser.add_argument("--max-length", type=natural, default=128, help="word pieces after which a text is cut")
     parser.add_argument("--seed", type=int, default=0, help="decides the new head, the order and the dropout")
-    parser.add_argument("--precision", choices=["auto", "bfloat16", "float32"], default="auto")
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "bfloat16", "float32"],
+        default="auto",
+        help="of training; the test takes the faster one",
+    )
     parser.add_argument(
         "--recompute", action="store_true", help="keep fewer activations, compute them twice: less memory"
     )
@@ -326,20 +341,20 @@ def results_in(output: Path, resume: bool) -> Iterator[None]:
     The lock is the operating system's: it ends with the process, however that ends.
 
     Raises:
-        ResumeError: another run is writing to the folder, or it holds results that are not to be continued.
+        RunError: another run is writing to the folder, or it holds results that are not to be continued.
     """
     output.mkdir(parents=True, exist_ok=True)
     lock = FileLock(output / ".lock")
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise ResumeError(f"another run is writing to {output}: wait for it, end it, or choose a new folder") from error
+        raise RunError(f"another run is writing to {output}: wait for it, end it, or choose a new folder") from error
     try:
         for left in itertools.chain(*(output.glob(f".{name}.*") for name in RESULTS)):
             shutil.rmtree(left)
         found = [name for name in RESULTS if (output / name).exists()]
         if found and not resume:
-            raise ResumeError(f"{output} holds {found[0]} of an earlier run: add --resume, or choose a new folder")
+            raise RunError(f"{output} holds {found[0]} of an earlier run: add --resume, or choose a new folder")
         yield
     finally:
         lock.release()
@@ -349,6 +364,7 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     """Prepare, go on where a checkpoint says, train, test, and write the results."""
     processes = accelerator.num_processes
     precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
+    why = ", as this device has no fast bfloat16" if arguments.precision == "auto" and precision == "float32" else ""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     with accelerator.main_process_first():  # it downloads what is missing
@@ -371,24 +387,10 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
 
     examples = arguments.batch_size * arguments.accumulate * processes
     accelerator.print(
-        f"{processes} process{'es' * (processes > 1)} on {accelerator.device.type}, "
-        f"{precision}; an iteration takes "
-        f"{arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
+        f"{processes} process{'es' * (processes > 1)} on {accelerator.device.type}, {precision}{why}; "
+        f"an iteration takes {arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
     )
-    settings = {
-        name: getattr(arguments, name)
-        for name in (
-            "iterations",
-            "batch_size",
-            "accumulate",
-            "lr",
-            "dropout",
-            "max_length",
-            "seed",
-            "recompute",
-            "report_freq",
-        )
-    }
+    settings = {name: getattr(arguments, name) for name in TIED}
     settings |= {"processes": processes, "precision": precision, "model": folder}
     settings["news"] = sha256(json.dumps(training_items).encode()).hexdigest()
 
@@ -401,12 +403,8 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     if checkpoint.exists():
         progress = load_checkpoint(checkpoint, model, optimizer, scheduler, accelerator, settings)
         accelerator.print(f"going on after iteration {progress.iteration}")
-    lengths = [
-        len(ids)
-        for ids in tokenizer([text for _, text in training_items], truncation=True, max_length=arguments.max_length)[
-            "input_ids"
-        ]
-    ]
+    texts = [text for _, text in training_items]
+    lengths = list(map(len, tokenizer(texts, truncation=True, max_length=arguments.max_length)["input_ids"]))
     batches = DataLoader(
         training_items,
         batch_sampler=Shares(
@@ -431,7 +429,7 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
         arguments.report_freq,
     )
     for progress in steps:
-        if progress.iteration % arguments.checkpoint_freq == 0 and progress.iteration < arguments.iterations:
+        if progress.iteration % arguments.checkpoint_freq == 0 or progress.iteration == arguments.iterations:
             states = gather_states(accelerator, progress)
             if accelerator.is_main_process:
                 save_checkpoint(checkpoint, model, optimizer, scheduler, states, progress, settings)
@@ -454,6 +452,8 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
 def main(words: list[str] | None = None) -> None:
     """Do what the command line says."""
     arguments = read_arguments(words)
+    if torchnlp.device.type == "cuda" and torchnlp.device.index:
+        raise RunError(f"TORCHNLP_DEVICE={torchnlp.device}: set CUDA_VISIBLE_DEVICES={torchnlp.device.index} instead")
     precision = torchnlp.precision() if arguments.precision == "auto" else arguments.precision
     accelerator = Accelerator(
         cpu=torchnlp.device.type == "cpu",
@@ -469,5 +469,5 @@ def main(words: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ResumeError, torchnlp.DataError, torchnlp.ModelError) as error:
+    except (RunError, torchnlp.DataError, torchnlp.ModelError) as error:
         sys.exit(f"finetune: {error}")

@@ -445,12 +445,12 @@ CLAIMS = {
             [{"averaged": TWO}, {"one_half": ONE}],
         ),
         "ring-claim": (
-            {"ring": [[6, 60, 600]] * 3, "ring_sums": [6, 60, 600], "sent_by_each": 4},
-            [{"ring": [[6, 60, 600], [6, 60, 600], [6, 60, 300]]}, {"sent_by_each": 6}],
+            {"ring": [[6, 60, 600]] * 3, "ring_sums": [6, 60, 600], "sent_by_each": [4, 4, 4]},
+            [{"ring": [[6, 60, 600], [6, 60, 600], [6, 60, 300]]}, {"sent_by_each": [4, 4, 6]}],
         ),
         "finetune-claim": (
             {"loss_difference": 1e-6, "answered": [3, 3], "small_test": [0, 1, 2], "right": [2, 2]},
-            [{"loss_difference": 1e-3}, {"answered": [3, 4]}, {"right": [0, 2]}],
+            [{"loss_difference": 1e-3}, {"answered": [3, 4]}, {"right": [2, 6]}],
         ),
         "scale-claim": (
             {

@@ -153,7 +153,7 @@ def test_shares_know_their_number():
 
 @pytest.mark.parametrize(("size", "shares", "items", "remedy"), [(8, 3, 40, "equal shares"), (8, 2, 7, "--batch-size")])
 def test_work_that_cannot_be_dealt_out_is_refused(size, shares, items, remedy):
-    with pytest.raises(ValueError, match=remedy):
+    with pytest.raises(finetune.RunError, match=remedy):
         finetune.Shares(torchnlp.LengthGroupedBatches([1] * items, size), shares, [0], 0, 1)
 
 
@@ -246,6 +246,25 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_unbroken_one(run, monkeypatch, o
     assert resumed["history"] == unbroken["history"]
 
 
+def test_what_was_trained_is_not_lost_when_the_testing_fails(run, monkeypatch):
+    unbroken = run("unbroken", "--iterations", 3)
+    test = finetune.test
+
+    def fail(*_):
+        monkeypatch.setattr(finetune, "test", test)
+        raise Killed
+
+    monkeypatch.setattr(finetune, "test", fail)
+    with pytest.raises(Killed):
+        run("out", "--iterations", 3)
+
+    def step(*_):
+        raise AssertionError("trained a second time")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    assert run("out", "--iterations", 3, "--resume")["hash"] == unbroken["hash"]
+
+
 def test_resume_does_without_a_checkpoint_and_leaves_a_finished_run_alone(run, capsys):
     first = run("out", "--iterations", 3, "--resume")
     assert run("out", "--iterations", 3, "--resume")["hash"] == first["hash"]
@@ -254,7 +273,7 @@ def test_resume_does_without_a_checkpoint_and_leaves_a_finished_run_alone(run, c
 
 def test_results_are_never_overwritten_unasked(run):
     run("out", "--iterations", 2)
-    with pytest.raises(finetune.ResumeError, match="--resume, or choose a new folder"):
+    with pytest.raises(finetune.RunError, match="--resume, or choose a new folder"):
         run("out", "--iterations", 2)
 
 
@@ -271,7 +290,7 @@ def test_other_settings_are_no_continuation(run, monkeypatch, option, value, nam
     break_off(monkeypatch, 2)
     with pytest.raises(Killed):
         run("out", "--iterations", 9, "--checkpoint-freq", 2)
-    with pytest.raises(finetune.ResumeError, match=f"made with {named}="):
+    with pytest.raises(finetune.RunError, match=f"made with {named}="):
         run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume", option, value)
 
 
@@ -280,7 +299,7 @@ def test_other_news_is_no_continuation(run, monkeypatch):
     with pytest.raises(Killed):
         run("out", "--iterations", 9, "--checkpoint-freq", 2)
     monkeypatch.setenv("TORCHNLP_DATA", "sample")
-    with pytest.raises(finetune.ResumeError, match="made with news="):
+    with pytest.raises(finetune.RunError, match="made with news="):
         run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume")
 
 
@@ -296,7 +315,7 @@ def test_a_damaged_checkpoint_is_named(run, tmp_path, monkeypatch, damage):
         checkpoint.write_text("no weights at all", encoding="utf-8")
     else:
         save_file({"weight": torch.zeros(2)}, checkpoint)
-    with pytest.raises(finetune.ResumeError, match="delete it to start again"):
+    with pytest.raises(finetune.RunError, match="delete it to start again"):
         run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume")
 
 
@@ -319,7 +338,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_two_runs_never_write_to_one_folder(run, tmp_path):
     (tmp_path / "out").mkdir()
-    with finetune.FileLock(tmp_path / "out" / ".lock"), pytest.raises(finetune.ResumeError, match="another run"):
+    with finetune.FileLock(tmp_path / "out" / ".lock"), pytest.raises(finetune.RunError, match="another run"):
         run("out", "--iterations", 2, "--resume")
     run("out", "--iterations", 2)
 
@@ -367,7 +386,7 @@ def test_a_wrong_setting_is_named(options, capsys):
 
 
 def test_too_little_news_for_one_iteration_is_refused(run):
-    with pytest.raises(ValueError, match="do not fill one iteration"):
+    with pytest.raises(finetune.RunError, match="do not fill one iteration"):
         run("out", "--iterations", 1, "--batch-size", TRAINING + 1)
 
 
@@ -385,37 +404,49 @@ def test_two_processes_learn_what_one_learns_from_the_doubled_batch(run, setting
     assert done.stdout.count("Loaded") == 1  # one process tells, the others are silent
 
 
-def kill_at_a_random_moment(settings: dict[str, str], arguments: list, processes: int, seconds: float) -> None:
-    """Start a run, wait for a checkpoint and then a random part of ``seconds``, and kill all its processes."""
-    checkpoint = arguments[0] / "checkpoint.safetensors"
+def start_and_wait_for_a_random_moment(settings: dict[str, str], words: list[str], output: Path) -> subprocess.Popen:
+    """Start a run, wait for its first new checkpoint and then up to a second; the run goes on."""
+    checkpoint, log = output / "checkpoint.safetensors", output.with_suffix(".log")
     before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-    with open(arguments[0].with_suffix(".log"), "w") as log:
-        process = subprocess.Popen(
-            command(*arguments, processes=processes),
-            env={**os.environ, **settings},
-            stdout=log,
-            stderr=log,
-        )
+    with open(log, "w") as file:
+        process = subprocess.Popen(words, env={**os.environ, **settings}, stdout=file, stderr=file)
     while process.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before):
         time.sleep(0.01)
-    assert process.poll() is None, arguments[0].with_suffix(".log").read_text()
-    moment = random.SystemRandom().uniform(0, seconds)
+    assert process.poll() is None, log.read_text()
+    moment = random.SystemRandom().uniform(0, 1)
     time.sleep(moment)
-    print(f"killed {moment:.3f} s after the first checkpoint")  # shown when the test fails
-    for part in (*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)):
-        part.kill()  # SIGKILL; torchrun's processes would live on without it
-    assert process.wait() == -signal.SIGKILL, "the run ended before the kill: give it more iterations"
+    print(f"{moment:.3f} s after the first checkpoint")  # shown when the test fails
+    return process
+
+
+LONG_ENOUGH_TO_KILL = ("--iterations", 400, "--checkpoint-freq", 10, "--dropout", 0.1, "--batch-size", 4)
+
+
+def assert_same_results(output: Path, unbroken: Path) -> None:
+    one, other = results(output), results(unbroken)
+    assert one["hash"] == other["hash"]
+    assert (one["history"], one["right"], one["answered"]) == (other["history"], other["right"], other["answered"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize(("processes", "kills"), [(1, 3), (2, 1)])
-def test_after_kills_at_random_moments_the_weights_are_those_of_an_unbroken_run(settings, tmp_path, processes, kills):
-    options = ["--iterations", 400, "--checkpoint-freq", 10, "--dropout", 0.1, "--batch-size", 4]
-    launch(settings, tmp_path / "unbroken", *options, processes=processes)
-    for _ in range(kills):
-        kill_at_a_random_moment(settings, [tmp_path / "killed", *options, "--resume"], processes, seconds=1.0)
-    launch(settings, tmp_path / "killed", *options, "--resume", processes=processes)
-    unbroken, killed = results(tmp_path / "unbroken"), results(tmp_path / "killed")
-    assert killed["hash"] == unbroken["hash"]
-    assert killed["history"] == unbroken["history"]
-    assert killed["right"] == unbroken["right"]
+def test_after_three_kills_at_random_moments_the_weights_are_those_of_an_unbroken_run(settings, tmp_path):
+    launch(settings, tmp_path / "unbroken", *LONG_ENOUGH_TO_KILL)
+    words = command(tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume")
+    for _ in range(3):
+        process = start_and_wait_for_a_random_moment(settings, words, tmp_path / "killed")
+        process.kill()  # SIGKILL
+        assert process.wait() == -signal.SIGKILL, "the run ended before the kill: give it more iterations"
+    launch(settings, tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume")
+    assert_same_results(tmp_path / "killed", tmp_path / "unbroken")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
+def test_after_the_kill_of_one_of_two_processes_the_same_command_goes_on(settings, tmp_path):
+    launch(settings, tmp_path / "unbroken", *LONG_ENOUGH_TO_KILL, processes=2)
+    words = command(tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume", processes=2)
+    launcher = start_and_wait_for_a_random_moment(settings, words, tmp_path / "killed")
+    random.choice(psutil.Process(launcher.pid).children()).kill()  # torchrun then ends the other
+    assert launcher.wait(timeout=300) > 0, (tmp_path / "killed.log").read_text()
+    done = launch(settings, tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume", processes=2)
+    assert "going on after iteration" in done.stdout
+    assert_same_results(tmp_path / "killed", tmp_path / "unbroken")
