@@ -38,7 +38,7 @@ bench: setup
 	$(BIN)/python benchmarks/limit.py --save --compile $(NEWS)
 	$(BIN)/python benchmarks/growth.py --save $(NEWS)
 	$(BIN)/python benchmarks/loading.py --save $(NEWS)
-	$(BIN)/python benchmarks/scaling.py --save
+	$(BIN)/python benchmarks/scaling.py --save $(NEWS)
 	$(BIN)/python benchmarks/finetuning.py --save $(NEWS)
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/lessons.py --save
 	TORCHNLP_DATA=$(or $(NEWS),auto) $(BIN)/python benchmarks/lessons.py --save

@@ -11,8 +11,8 @@ news in FOLDER, in AG News' layout; without it, ``TORCHNLP_DATA`` names the sour
 ``--measure``, on a GPU, measured here.
 
 Where there is no GPU, the formula is tested with the course's model on two CPU processes of one thread each:
-``scripts/finetune.py`` runs for a few and for more iterations, with one process and with two, and the seconds of an
-iteration are the difference, so that starting is taken out.
+``scripts/finetune.py`` runs with one process and with two, and the time from one update of the weights to the next is
+taken, so that starting and testing do not count.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import csv
 import json
 import os
 import random
+import runpy
 import statistics
 import subprocess
 import sys
@@ -27,12 +28,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from growth import Trainer, made_up_batch
 from limit import training_arithmetic
 from report import ROOT, Report, add_save, machine
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 import torchnlp
@@ -41,7 +44,7 @@ ITEMS, PASSES, TEXTS = 120_000, 3, 32  # AG News; passes through it; texts of on
 GPUS = (1, 8, 64)
 ASSUMED_RATE = 0.3 * 989e12  # a share of what NVIDIA publishes for an H100: dense bfloat16 operations a second
 MEASURED_LENGTH = 64  # tokens of the texts with which the rate is measured
-FEW = 2  # iterations of the short run
+NEW = 2  # iterations before the timed ones, in which everything is new
 GRADIENT_BYTES = 4  # of one number: gradients are float32, under autocast, too
 
 
@@ -137,28 +140,33 @@ def measured_rate(config: BertConfig, steps: int = 20) -> float:
     return training_arithmetic(config, TEXTS, MEASURED_LENGTH) / seconds
 
 
-def run(words: Sequence[str], processes: int, **settings: str) -> tuple[float, str]:
-    """Run a script on the CPU with one thread for each process; return the seconds and what it printed."""
+def run(words: Sequence[str], processes: int, **settings: str) -> float | list[float]:
+    """Run this file on the CPU with one thread for each process; return the JSON of the last line that it printed."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), *words]
+    command = [sys.executable, *(launcher if processes > 1 else []), str(Path(__file__).resolve()), *words]
     fixed = {"TORCHNLP_DEVICE": "cpu", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    begin = time.perf_counter()
     done = subprocess.run(command, env=os.environ | fixed | settings, capture_output=True, text=True)
-    seconds = time.perf_counter() - begin
     if done.returncode:
-        sys.exit(f"scaling: {Path(words[0]).name} failed with {processes} processes:\n{done.stderr[-2000:]}")
-    return seconds, done.stdout
+        sys.exit(f"scaling: {words[0]} failed with {processes} processes:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def iteration_seconds(news: Path, processes: int, batch_size: int, iterations: int) -> float:
-    """Seconds of one iteration of ``scripts/finetune.py``: the difference between a long and a short run."""
-    seconds = []
-    for count in (FEW, FEW + iterations):
-        with tempfile.TemporaryDirectory() as output:
-            words = [str(ROOT / "scripts" / "finetune.py"), output, "--iterations", str(count)]
-            words += ["--batch-size", str(batch_size), "--checkpoint-freq", "1000000"]
-            seconds.append(run(words, processes, TORCHNLP_DATA=str(news))[0])
-    return (seconds[1] - seconds[0]) / iterations
+    """Seconds of one iteration of ``scripts/finetune.py``, the median of this many."""
+    with tempfile.TemporaryDirectory() as output:
+        words = ["--finetune", output, "--iterations", str(NEW + iterations)]
+        words += ["--batch-size", str(batch_size), "--checkpoint-freq", "1000000"]
+        return run(words, processes, TORCHNLP_DATA=str(news))
+
+
+def timed_finetune(words: list[str]) -> None:
+    """Run ``scripts/finetune.py`` with these words, and print the median of an iteration. Runs in each process."""
+    moments = []
+    hook = register_optimizer_step_post_hook(lambda *_: moments.append(time.perf_counter()))
+    runpy.run_path(str(ROOT / "scripts" / "finetune.py"), run_name="finetune")["main"](words)
+    hook.remove()
+    if os.environ.get("RANK", "0") == "0":
+        print(statistics.median(after - before for before, after in pairwise(moments[NEW - 1 :])))
 
 
 def write_news(items: list[tuple[int, str]], folder: Path) -> None:
@@ -188,8 +196,7 @@ def all_reduce(size: int, rounds: int = 7) -> None:
 
 def measured_network(size: int) -> Network:
     """Bandwidth and latency between two CPU processes, as the formula wants them."""
-    _, printed = run([str(Path(__file__).resolve()), "--all-reduce", str(size)], 2)
-    large, small = json.loads(printed.strip().splitlines()[-1])
+    large, small = run(["--all-reduce", str(size)], 2)
     return Network(bandwidth=size / (large - small), latency=small / 2)  # two transfers of half the bytes each
 
 
@@ -236,7 +243,7 @@ def report_test(report: Report, news: list[tuple[int, str]], iterations: int) ->
     report.say(
         f"**The formula on two CPU processes**, one thread each, and the course's model ({size / 1e6:.0f} MB of "
         f"gradients). All-reduce: {network.bandwidth / 1e9:.2f} GB/s, latency {1e6 * network.latency:.0f} µs, so "
-        f"{exchange:.3f} s for each iteration. An iteration is the mean of {iterations}."
+        f"{exchange:.3f} s for each iteration. An iteration is the median of {iterations}."
     )
     measured = seconds[2, 8]
     rows = [[f"{p} process{'es' * (p > 1)} of batch {b}", f"{value:.3f}", ""] for (p, b), value in seconds.items()]
@@ -256,6 +263,9 @@ def main() -> None:
     parser.add_argument("--no-test", action="store_true", help="leave out the test on the CPU")
     parser.add_argument("--all-reduce", type=int, help=argparse.SUPPRESS)  # a process of measured_network
     add_save(parser)
+    if sys.argv[1:2] == ["--finetune"]:  # a process of iteration_seconds
+        timed_finetune(sys.argv[2:])
+        return
     arguments = parser.parse_args()
     if arguments.all_reduce:
         all_reduce(arguments.all_reduce)

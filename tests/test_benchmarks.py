@@ -375,15 +375,33 @@ def test_parameters_are_counted_without_memory(load):
     assert scaling.count_parameters(BertConfig(num_labels=4)) == 109_482_240 + 4 * 768 + 4
 
 
-def test_seconds_of_an_iteration_leave_out_the_start(load, monkeypatch, tmp_path):
+def test_seconds_of_an_iteration_are_those_of_the_process_that_runs_the_script(load, monkeypatch, tmp_path):
     scaling = load("scaling")
     asked = []
 
-    def run(words: list[str], processes: int, **settings: str) -> tuple[float, str]:
-        iterations = int(words[words.index("--iterations") + 1])
-        asked.append((processes, words[words.index("--batch-size") + 1], settings))
-        return 30 + 0.5 * iterations, ""
+    def run(words: list[str], processes: int, **settings: str) -> float:
+        asked.append((words[0], words[2:6], processes, settings))
+        return 0.5
 
     monkeypatch.setattr(scaling, "run", run)
-    assert scaling.iteration_seconds(tmp_path, 2, 8, 10) == pytest.approx(0.5)
-    assert asked == [(2, "8", {"TORCHNLP_DATA": str(tmp_path)})] * 2
+    assert scaling.iteration_seconds(tmp_path, 2, 8, 10) == 0.5
+    options = ["--iterations", str(scaling.NEW + 10), "--batch-size", "8"]
+    assert asked == [("--finetune", options, 2, {"TORCHNLP_DATA": str(tmp_path)})]
+
+
+def test_an_iteration_lasts_from_one_update_to_the_next(load, monkeypatch, tmp_path, capsys):
+    scaling = load("scaling")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "finetune.py").write_text(
+        "import torch\n"
+        "def main(words):\n"
+        "    weight = torch.ones(1, requires_grad=True)\n"
+        "    for _ in range(int(words[0])):\n"
+        "        torch.optim.SGD([weight]).step()\n",
+        encoding="utf-8",
+    )
+    moments = iter([3, 40, 41, 43, 47])  # the first two are new; then 1, 2 and 4 seconds
+    monkeypatch.setattr(scaling, "ROOT", tmp_path)
+    monkeypatch.setattr(scaling.time, "perf_counter", lambda: next(moments))
+    scaling.timed_finetune(["5"])
+    assert capsys.readouterr().out == "2\n"
