@@ -419,7 +419,7 @@ def start_and_wait_for_a_random_moment(settings: dict[str, str], words: list[str
     return process
 
 
-LONG_ENOUGH_TO_KILL = ("--iterations", 400, "--checkpoint-freq", 10, "--dropout", 0.1, "--batch-size", 4)
+TO_KILL = ("--checkpoint-freq", 10, "--dropout", 0.1, "--batch-size", 4)
 
 
 def assert_same_results(output: Path, unbroken: Path) -> None:
@@ -430,23 +430,25 @@ def assert_same_results(output: Path, unbroken: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
 def test_after_three_kills_at_random_moments_the_weights_are_those_of_an_unbroken_run(settings, tmp_path):
-    launch(settings, tmp_path / "unbroken", *LONG_ENOUGH_TO_KILL)
-    words = command(tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume")
+    options = ("--iterations", 400, *TO_KILL)
+    launch(settings, tmp_path / "unbroken", *options)
+    words = command(tmp_path / "killed", *options, "--resume")
     for _ in range(3):
         process = start_and_wait_for_a_random_moment(settings, words, tmp_path / "killed")
         process.kill()  # SIGKILL
         assert process.wait() == -signal.SIGKILL, "the run ended before the kill: give it more iterations"
-    launch(settings, tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume")
+    launch(settings, tmp_path / "killed", *options, "--resume")
     assert_same_results(tmp_path / "killed", tmp_path / "unbroken")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
 def test_after_the_kill_of_one_of_two_processes_the_same_command_goes_on(settings, tmp_path):
-    launch(settings, tmp_path / "unbroken", *LONG_ENOUGH_TO_KILL, processes=2)
-    words = command(tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume", processes=2)
+    options = ("--iterations", 200, *TO_KILL)
+    launch(settings, tmp_path / "unbroken", *options, processes=2)
+    words = command(tmp_path / "killed", *options, "--resume", processes=2)
     launcher = start_and_wait_for_a_random_moment(settings, words, tmp_path / "killed")
     random.choice(psutil.Process(launcher.pid).children()).kill()  # torchrun then ends the other
     assert launcher.wait(timeout=300) > 0, (tmp_path / "killed.log").read_text()
-    done = launch(settings, tmp_path / "killed", *LONG_ENOUGH_TO_KILL, "--resume", processes=2)
+    done = launch(settings, tmp_path / "killed", *options, "--resume", processes=2)
     assert "going on after iteration" in done.stdout
     assert_same_results(tmp_path / "killed", tmp_path / "unbroken")
