@@ -130,7 +130,7 @@ def call(name: str, *arguments: ast.expr) -> ast.Call:
 
 
 class NoteDistances(ast.NodeTransformer):
-    """Puts a note before each assertion of a claim: one for each comparison that must hold by itself."""
+    """Puts notes in the place of each assertion of a claim: one for each comparison that must hold by itself."""
 
     def __init__(self, claim: str):
         self.claim, self.names = claim, []
@@ -147,18 +147,18 @@ class NoteDistances(ast.NodeTransformer):
         links = []
         for part in parts:
             links += [link for link, _ in comparisons(part)] if isinstance(part, ast.Compare) else [part]
-        return [*(self.note(link, distance(link)) for link in links), node]
+        return [self.note(link, distance(link)) for link in links]
 
-    def visit_Expr(self, node: ast.Expr) -> list[ast.stmt] | ast.stmt:
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr:
         value = node.value
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "assert_close":
             measured = ast.Call(ast.Name("_close", ast.Load()), value.args, value.keywords)
-            return [self.note(ast.Call(value.func, value.args, []), measured), node]
+            return self.note(ast.Call(value.func, value.args, []), measured)
         return node
 
 
 def noting(claim: str, source: str) -> tuple[str, list[str]]:
-    """A claim's source that notes its distances before it asserts, and the names of the notes."""
+    """A claim's source that notes its distances and asserts nothing, and the names of the notes."""
     transformer = NoteDistances(claim)
     tree = ast.fix_missing_locations(transformer.visit(ast.parse(source)))
     return ast.unparse(tree), transformer.names
@@ -197,7 +197,7 @@ class Run:
 
 
 def take(run: Run) -> tuple[Run, float]:
-    """Execute a lesson and keep what it noted; return the seconds that took. A claim that fails does not end it.
+    """Execute a lesson and keep what it noted; return the seconds that took. A claim that would fail does not end it.
 
     Raises:
         RuntimeError: a cell that is no claim failed, so that not everything was noted.

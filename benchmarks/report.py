@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 HEADER = "# Measured results\n\nEach section was written by the command that it names; run that again to replace it.\n"
-ORDER = ["lessons-sample", "lessons-ag-news", "finetuning", "loading", "growth", "limit", "scaling"]
+ORDER = ["lessons-sample", "lessons-ag-news", "finetuning", "precision", "loading", "growth", "limit", "scaling"]
 SETTINGS = [
     "TORCHNLP_DATA",
     "TORCHNLP_DEVICE",
