@@ -2,7 +2,8 @@
 
     python benchmarks/margins.py [--seeds N] [--other-seeds N] [--jobs N] [--save] [LESSON ...]
 
-Executes each lesson with some seeds in the machine's own number format and with some in the other one. In each claim,
+Executes each lesson with some seeds in the machine's own number format and with some in the other one, and the tests of
+the suite that train something. In each claim,
 every comparison is noted with its distance from failing: ``a > b`` has the distance a - b, ``assert_close`` the
 tolerance minus the difference. Over the seeds, a distance has a mean and a standard deviation, the spread. The room of
 a comparison is the mean divided by the spread, in the number format where it is least. Less than four spreads of room
@@ -21,7 +22,10 @@ import json
 import math
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -43,6 +47,7 @@ its comparison; the room is the mean distance, in the number format where it is 
 `exact` is what is either true or false.
 """
 ENOUGH = 4.0  # spreads of room
+SUITE = "suite"  # in the place of a lesson: the tests with the mark "trained"
 FIRST_SEED = 101  # none with which a setting was chosen
 FORMATS = ("bfloat16", "float32")
 
@@ -183,16 +188,19 @@ def prepared(lesson: str, seed: int) -> tuple[nbformat.NotebookNode, list[str]]:
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a lesson."""
+    """One execution of a lesson, or of the tests that train."""
 
     lesson: str
     precision: str
     seed: int
 
     def path(self) -> Path:
-        """Where its notes are kept: another file for another text of the lesson's code."""
-        notebook = nbformat.read(NOTEBOOKS / f"{self.lesson}.ipynb", as_version=4)
-        code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+        """Where its notes are kept: another file for another text of the code."""
+        if self.lesson == SUITE:
+            code = "\n".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("tests/test_t*.py")))
+        else:
+            notebook = nbformat.read(NOTEBOOKS / f"{self.lesson}.ipynb", as_version=4)
+            code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
         return RUNS / f"{self.lesson}-{self.precision}-{self.seed}-{sha256(code.encode()).hexdigest()[:8]}.json"
 
 
@@ -204,6 +212,9 @@ def take(run: Run) -> tuple[Run, float]:
     """
     os.environ |= {"TORCHNLP_PRECISION": run.precision, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     path = run.path()  # before the run, which may take minutes in which the lesson is edited
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if run.lesson == SUITE:
+        return run, take_suite(run, path)
     notebook, names = prepared(run.lesson, run.seed)
     seconds = execute(notebook, NOTEBOOKS, allow_errors=True)
     for cell in notebook.cells:
@@ -211,9 +222,24 @@ def take(run: Run) -> tuple[Run, float]:
             if output.output_type == "error" and "claim" not in cell.metadata.get("tags", []):
                 raise RuntimeError(f"{run}, cell {cell.id}: {output.ename}: {output.evalue[:300]}")
     notes = json.loads("".join(output.get("text", "") for output in notebook.cells[-1].outputs))
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_in_one_step(path, json.dumps({name: notes.get(name) for name in names}, indent=1) + "\n")
     return run, seconds
+
+
+def take_suite(run: Run, path: Path) -> float:
+    """Run the tests that train, and keep what they noted; return the seconds that took."""
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        notes = Path(folder) / "notes"
+        settings = {"COURSE_TEST_SEED": str(run.seed), "COURSE_TEST_NOTES": str(notes)}
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "trained", "-p", "no:cacheprovider", "tests"]
+        subprocess.run(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.DEVNULL)
+        least: dict[str, float] = {}
+        for line in notes.read_text(encoding="utf-8").splitlines():
+            name, value = json.loads(line)
+            least[name] = min(value, least.get(name, math.inf))
+    write_in_one_step(path, json.dumps(least, indent=1) + "\n")
+    return time.perf_counter() - begin
 
 
 # ---------------------------------------------------------------------------------------------------------------- table
@@ -295,8 +321,10 @@ def report_lesson(lesson: str, notes: dict[Run, dict[str, float | None]], save: 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    lessons = [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
-    parser.add_argument("lessons", nargs="*", default=lessons, metavar="LESSON", help="names such as 1-attention")
+    lessons = [*(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))), SUITE]
+    parser.add_argument(
+        "lessons", nargs="*", default=lessons, metavar="LESSON", help=f"such as 1-attention; {SUITE} for the tests"
+    )
     parser.add_argument("--seeds", type=int, default=8, help="in the machine's own number format")
     parser.add_argument("--other-seeds", type=int, default=2, help="in the other one")
     parser.add_argument("--jobs", type=int, default=2, help="lessons at a time, one thread each")
