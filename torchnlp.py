@@ -63,7 +63,7 @@ __all__ = [
     # batches
     "targets", "padify", "offsetify", "BertCollate", "LengthGroupedBatches",
     # model files
-    "model_folder", "prepare_bert",
+    "model_folder", "new_head", "prepare_bert",
     # training
     "train_epoch", "train_epoch_emb", "read_first_token_only", "prepare_optimizer", "fine_tune", "predict", "accuracy",
     # plots
@@ -1037,6 +1037,53 @@ def _check_model_folder(folder: Path) -> None:
         raise ModelError(f"{folder} holds {found}; weights must be a .safetensors file: {remedy}")
     if not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
         raise ModelError(f"{folder} holds no vocabulary (vocab.txt or tokenizer.json): {remedy}")
+
+
+def new_head(model: nn.Module, classes: Sequence[str]) -> nn.Module:
+    """Name the outputs of a classifier after the classes, and give it new outputs where it brought trained ones.
+
+    A pre-trained model has no outputs for classes, so ``from_pretrained`` has just made new ones. A fine-tuned model
+    has: then only its body is used, and a printed line says so. That holds for a model whose classes have no names
+    (``LABEL_0`` and so on), too, whatever their number.
+
+    Args:
+        model: a ``BertForSequenceClassification``, as ``from_pretrained(..., num_labels=C,
+            ignore_mismatched_sizes=True)`` returns it.
+        classes: the C names. They are kept in the model's configuration, and so in the folder it is saved to.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ModelError: the model was fine-tuned to classes of other names. Their order does not matter.
+        ValueError: the model does not have C outputs.
+        TypeError: the model is no ``BertForSequenceClassification``.
+    """
+    from transformers import AutoConfig, BertForSequenceClassification  # here, because they take seconds to import
+
+    if not isinstance(model, BertForSequenceClassification):
+        raise TypeError(f"{type(model).__name__} has no outputs for classes: give a BertForSequenceClassification")
+    if model.config.num_labels != len(classes):
+        raise ValueError(f"{model.config.num_labels} outputs for {len(classes)} classes: load with as many num_labels")
+    # The configuration on disk tells what the model was before it got the outputs asked for.
+    saved = AutoConfig.from_pretrained(model.name_or_path) if model.name_or_path else model.config
+    if any(kind.endswith("Classification") for kind in saved.architectures or ()):
+        names = list(saved.id2label.values())
+        unnamed = all(name == f"LABEL_{number}" for number, name in saved.id2label.items())
+        if not unnamed and set(names) != set(classes):
+            raise ModelError(
+                f"{model.name_or_path} was fine-tuned to the classes {', '.join(names)}, but the texts are of "
+                f"{', '.join(classes)}: set TORCHNLP_DATA to texts of the model's classes, or TORCHNLP_MODEL to a "
+                "pre-trained model such as bert-base-uncased, or unset it"
+            )
+        what = f"{len(names)} classes without names" if unnamed else ", ".join(names)
+        print(f"{model.name_or_path} was fine-tuned before ({what}): its body is used, with new, untrained outputs.")
+        nn.init.normal_(model.classifier.weight, std=model.config.initializer_range)
+        nn.init.zeros_(model.classifier.bias)
+        model.config.problem_type = None  # a regression's, for instance: now the labels decide it
+    model.config.id2label = dict(enumerate(classes))
+    model.config.label2id = {name: number for number, name in enumerate(classes)}
+    return model
 
 
 def prepare_bert() -> Path:

@@ -1,6 +1,7 @@
 """Made-up results for each claim of each lesson: good ones, and one change for each assertion that breaks it."""
 
 import math
+from types import SimpleNamespace
 
 import torch
 from transformers import BertConfig
@@ -277,25 +278,51 @@ CLAIMS = {
             [{"by_tokenizer": {"input_ids": TWO}}],
         ),
         "mask-claim": (
-            {"moved_with": 1e-6, "moved_without": 0.014},
+            {"is_news": True, "moved_with": 1e-6, "moved_without": 0.066},
             [{"moved_with": 0.014}, {"moved_without": 1e-6}],
         ),
         "padding-claim": ({"moved_by_padding": 1e-6}, [{"moved_by_padding": 0.01}]),
-        "loop-claim": (
-            {"history": {"loss": [1.4, 1.3]}, "by_hand": [1.4, 1.3]},
-            [{"by_hand": [1.4, 1.35]}],
-        ),
+        "loop-claim": ({"by_helper": [1.4, 1.3], "by_hand": [1.4, 1.3]}, [{"by_hand": [1.4, 1.35]}]),
         "evaluate-claim": (
-            {"train_dataset": [0] * 1000, "test_accuracy": 0.95, "first_accuracy": 0.95, "untrained_accuracy": 0.25},
+            {
+                "is_news": True,
+                "train_dataset": [0] * 1000,
+                "history": {"loss": [1.0, 0.3, 0.1]},
+                "test_accuracy": 0.95,
+                "first_accuracy": 0.95,
+                "guessing": 0.25,
+            },
             [
+                {"is_news": False, "history": {"loss": [1.0, 0.3, 1.1]}},
                 {"test_accuracy": 0.89},
-                {"untrained_accuracy": 0.5},
+                {"guessing": 0.5},
                 {"train_dataset": [0] * 120_000, "test_accuracy": 0.86},
             ],
         ),
+        "keep-claim": (
+            {
+                "classes": ["no", "yes"],
+                "loaded": SimpleNamespace(config=SimpleNamespace(id2label={0: "no", 1: "yes"})),
+                "logits_before": ONE,
+                "logits_after": ONE,
+            },
+            [{"classes": ["yes", "no"]}, {"logits_after": ONE + 0.01}],
+        ),
         "frozen-claim": (
-            {"frozen_accuracy": 0.9, "untrained_accuracy": 0.25, "first_accuracy": 0.92},
-            [{"frozen_accuracy": 0.6}, {"first_accuracy": 0.85}],
+            {
+                "is_news": True,
+                "math": math,
+                "classes": ["no", "yes"],
+                "frozen_loss": torch.tensor(0.1),
+                "frozen_accuracy": 0.9,
+                "guessing": 0.25,
+                "first_accuracy": 0.92,
+            },
+            [
+                {"is_news": False, "frozen_loss": torch.tensor(0.7)},
+                {"frozen_accuracy": 0.6},
+                {"first_accuracy": 0.84},
+            ],
         ),
     },
     "5-beyond-classification": {
