@@ -4,7 +4,7 @@ Read it from top to bottom; the sections are settings, data, names and answers, 
 training and plots.
 Shapes use the letters of the lessons: ``B`` batch, ``T`` tokens, ``C`` classes, ``V`` words of the vocabulary.
 
-A dataset is a list of ``(label, text)`` with labels 1..4 as AG News numbers them. Batches hold labels 0..3, as PyTorch
+A dataset is a list of ``(label, text)`` with labels 1..C, as AG News counts. Batches hold labels 0..C-1, as PyTorch
 wants them; the step from one to the other is made in one place, :func:`targets`.
 """
 
@@ -20,6 +20,8 @@ import importlib.util
 import io
 import json
 import logging
+import math
+import numbers
 import os
 import random
 import re
@@ -64,7 +66,7 @@ __all__ = [
     # batches
     "targets", "padify", "offsetify", "BertCollate", "LengthGroupedBatches",
     # model files
-    "model_folder", "prepare_bert",
+    "model_folder", "new_head", "prepare_bert",
     # training
     "train_epoch", "train_epoch_emb", "read_first_token_only", "prepare_optimizer", "fine_tune", "predict", "accuracy",
     # plots
@@ -115,13 +117,18 @@ def set_seed(seed: int) -> None:
 
     Args:
         seed: any int from 0 to 2**32 - 1, the range NumPy takes.
+
+    Raises:
+        ValueError: the seed is none of these.
     """
+    if not _is_int(seed) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed {seed!r} is no whole number from 0 to 2**32 - 1")
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def _has_fast_bfloat16() -> bool:
+def has_fast_bfloat16() -> bool:
     """True where matrix products in bfloat16 have instructions of their own (without them they are slower)."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere and later
@@ -133,16 +140,55 @@ def _has_fast_bfloat16() -> bool:
 
 
 def precision() -> str:
-    """Return the number format of matrix products in training and prediction: ``"bfloat16"`` or ``"float32"``."""
-    return "bfloat16" if _has_fast_bfloat16() else "float32"
+    """Return the number format of matrix products in training and prediction: ``"bfloat16"`` or ``"float32"``.
+
+    ``$TORCHNLP_PRECISION`` chooses it, on any machine. ``auto``, the default, is bfloat16 where the hardware has
+    instructions for it; elsewhere bfloat16 gives results of the same kind, but slower than float32.
+
+    Raises:
+        RuntimeError: the setting is none of the three.
+    """
+    chosen = os.environ.get("TORCHNLP_PRECISION") or "auto"
+    if chosen not in ("auto", "bfloat16", "float32"):
+        raise RuntimeError(
+            f"TORCHNLP_PRECISION={chosen!r} is unknown: unset it, or set it to auto, bfloat16 or float32"
+        )
+    if chosen == "auto":
+        return "bfloat16" if has_fast_bfloat16() else "float32"
+    return chosen
 
 
 def autocast() -> AbstractContextManager:
-    """Return a context in which matrix products run in bfloat16 where the hardware has it, and in float32 elsewhere.
+    """Return a context in which matrix products run in the number format of :func:`precision`.
 
     Source: Micikevicius et al. 2018, *Mixed precision training*, https://arxiv.org/abs/1710.03740.
     """
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_fast_bfloat16())
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision() == "bfloat16")
+
+
+def _is_int(value: object) -> bool:
+    """True for a whole number of any kind, NumPy's too; a bool is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _check_counts(**counts: object) -> None:
+    """Raise a ValueError that names the first of these that is no whole number from 1 on."""
+    for name, value in counts.items():
+        if not _is_int(value) or value < 1:
+            raise ValueError(f"{name} is {value!r}: give a whole number, they count from 1")
+
+
+def _list_of_texts(texts: Iterable[str]) -> list[str]:
+    """Texts from a list or any other iterable, each checked to be one."""
+    if isinstance(texts, str):
+        raise TypeError(f"{texts[:20]!r} is one string: put it into a list, [text]")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"texts are {type(texts).__name__}: give a list of strings")
+    texts = list(texts)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"text {i} is {type(text).__name__}, no string: leave it out, or give an empty one")
+    return texts
 
 
 # -------------------------------------------------------------------------------------------------------------- data
@@ -199,8 +245,7 @@ def load_dataset(
     Source: Zhang, Zhao and LeCun 2015, *Character-level convolutional networks for text classification*, section 4.
     """
     global vocab
-    if ngrams < 1 or min_freq < 1:
-        raise ValueError(f"ngrams and min_freq count from 1, but are {ngrams} and {min_freq}")
+    _check_counts(ngrams=ngrams, min_freq=min_freq)
     source = os.fspath(source or os.environ.get("TORCHNLP_DATA") or "auto")
     train_dataset, test_dataset, classes, where = _read_source(source)
     print(f"Loaded {len(train_dataset):,} training and {len(test_dataset):,} test items: {where}.")
@@ -846,7 +891,7 @@ def date_sentence(dates: Sequence[datetime.date], language: str, style: str = "l
         The sentence, and where in it each year, month and day stands.
 
     Raises:
-        ValueError: there are no dates, or the language or the style is unknown.
+        ValueError: there are no dates or other things than dates, or the language or the style is unknown.
 
     Source: the Unicode Common Locale Data Repository, https://cldr.unicode.org, read through Babel.
     """
@@ -854,8 +899,9 @@ def date_sentence(dates: Sequence[datetime.date], language: str, style: str = "l
         raise ValueError(f"language {language!r} is unknown: choose one of {', '.join(DATE_LANGUAGES)}")
     if style not in DATE_STYLES:
         raise ValueError(f"style {style!r} is unknown: choose one of {', '.join(DATE_STYLES)}")
-    if not dates:
-        raise ValueError("there are no dates: give at least one")
+    dates = list(dates)
+    if not dates or not all(isinstance(date, datetime.date) for date in dates):
+        raise ValueError(f"dates are {dates}: give at least one, each a datetime.date")
     # Letters of Unicode's private area keep the places of the dates in the list: "0, 1 and 2".
     places = [chr(0xE000 + i) for i in range(len(dates))]
     source, spans = "", []
@@ -892,9 +938,12 @@ def date_sentences(
     Raises:
         ValueError: a size or a count below 1, or an unknown part or language.
     """
-    languages = list(languages)
-    if size < 1 or min(counts, default=0) < 1 or not languages:
-        raise ValueError(f"nothing to make from size={size}, counts={list(counts)}, languages={languages}")
+    languages, counts = list(languages), list(counts)
+    if not all(_is_int(count) and count > 0 for count in (size, *counts)) or not counts or not languages:
+        raise ValueError(
+            f"nothing to make from size={size!r}, counts={counts}, languages={languages}: "
+            "give whole numbers from 1 on, and at least one count and one language"
+        )
     if part not in ("train", "test"):
         raise ValueError(f"part {part!r} is unknown: choose train or test")
     pool, chance = _date_pool()[part], random.Random(f"{part} {seed}")
@@ -956,7 +1005,13 @@ def build_vocab(texts: Iterable[str], ngrams: int = 1, min_freq: int = 1) -> Voc
 
     Returns:
         A ``torchtext.vocab.Vocab`` with ``<pad>`` at 0 and ``<unk>`` at 1.
+
+    Raises:
+        TypeError: ``texts`` is one string, or holds something else than strings.
+        ValueError: ``ngrams`` or ``min_freq`` is below 1.
     """
+    _check_counts(ngrams=ngrams, min_freq=min_freq)
+    texts = _list_of_texts(texts)
     lines = map(tokenizer, texts) if ngrams == 1 else (ngrams_iterator(tokenizer(text), ngrams) for text in texts)
     counter = collections.Counter(chain.from_iterable(lines))
     return Vocab(counter, min_freq=min_freq, specials=SPECIALS)
@@ -977,8 +1032,11 @@ def encode(
         One int a token; an empty list for a text without tokens.
 
     Raises:
+        TypeError: ``x`` is no text.
         RuntimeError: there is no vocabulary yet.
     """
+    if not isinstance(x, str):
+        raise TypeError(f"{x!r} is {type(x).__name__}, no text: give one string, or call encode for each of a list")
     voc = vocab if voc is None else voc
     if voc is None:
         raise RuntimeError("there is no vocabulary yet: call load_dataset() first, or pass voc=")
@@ -990,56 +1048,81 @@ def encode(
 # ----------------------------------------------------------------------------------------------------------- batches
 
 
-def targets(batch: Sequence[tuple[int, str]]) -> torch.Tensor:
-    """The labels 1..4 of ``(label, text)`` pairs as class indices 0..3: the one place where they change.
+def targets(batch: Iterable[tuple[int, str]]) -> torch.Tensor:
+    """The labels 1..C of ``(label, text)`` pairs as class indices 0..C-1: the one place where they change.
 
     Args:
         batch: B pairs, a whole dataset for instance.
 
     Returns:
         int64 of shape (B,).
+
+    Raises:
+        TypeError: an item is no pair, or its label is no whole number.
+        ValueError: a label is below 1.
     """
-    return torch.tensor([label for label, *_ in batch], dtype=torch.long) - 1
+    labels = []
+    for i, item in enumerate(batch):
+        if not isinstance(item, Sequence) or isinstance(item, str) or not item or not _is_int(item[0]):
+            raise TypeError(f"item {i} is {str(item)[:40]!r}: give (label, text) with a whole number as label")
+        labels.append(item[0])
+    if labels and min(labels) < 1:
+        i = labels.index(min(labels))
+        raise ValueError(f"item {i} has the label {labels[i]}: labels count from 1, add 1 to each if they count from 0")
+    return torch.tensor(labels, dtype=torch.long) - 1
+
+
+def _targets_and_texts(batch: Iterable[tuple[int, str]]) -> tuple[torch.Tensor, list[str]]:
+    """Targets (B,) and the B texts of a batch that is not empty."""
+    batch = list(batch)
+    labels = targets(batch)
+    if not batch:
+        raise ValueError("the batch is empty: give at least one (label, text)")
+    return labels, _list_of_texts(item[1] if len(item) > 1 else None for item in batch)
 
 
 def padify(
-    b: Sequence[tuple[int, str]], voc: Vocab | None = None, tokenizer: Callable[[str], list[str]] = tokenizer
+    b: Iterable[tuple[int, str]], voc: Vocab | None = None, tokenizer: Callable[[str], list[str]] = tokenizer
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Collate ``(label, text)`` into labels and token numbers, padded with 0 to the longest text of the batch.
 
     Args:
-        b: B pairs of label (1..4) and text.
+        b: B pairs of label (1..C) and text.
         voc: the vocabulary; without it, the one of the last :func:`load_dataset`.
         tokenizer: the function that cuts a text into tokens.
 
     Returns:
-        ``(labels, features)``: int64 of shape (B,) with values 0..3, and int64 of shape (B, T) with T at least 1.
+        ``(labels, features)``: int64 of shape (B,) with values 0..C-1, and int64 of shape (B, T) with T at least 1.
 
     Raises:
+        TypeError, ValueError: the batch is empty, or an item is no pair of a label from 1 on and a text.
         RuntimeError: there is no vocabulary yet.
     """
-    encoded = [torch.tensor(encode(text, voc, tokenizer=tokenizer) or [PAD_INDEX]) for _, text in b]
-    return targets(b), pad_sequence(encoded, batch_first=True, padding_value=PAD_INDEX)  # (B,), (B, T)
+    labels, texts = _targets_and_texts(b)
+    encoded = [torch.tensor(encode(text, voc, tokenizer=tokenizer) or [PAD_INDEX]) for text in texts]
+    return labels, pad_sequence(encoded, batch_first=True, padding_value=PAD_INDEX)  # (B,), (B, T)
 
 
 def offsetify(
-    b: Sequence[tuple[int, str]], voc: Vocab | None = None
+    b: Iterable[tuple[int, str]], voc: Vocab | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Collate ``(label, text)`` for ``nn.EmbeddingBag``: all tokens in one row, and where each text begins.
 
     Args:
-        b: B pairs of label (1..4) and text.
+        b: B pairs of label (1..C) and text.
         voc: the vocabulary; without it, the one of the last :func:`load_dataset`.
 
     Returns:
-        ``(labels, text, offsets)``, all int64: (B,) with values 0..3; (sum of lengths,); (B,).
+        ``(labels, text, offsets)``, all int64: (B,) with values 0..C-1; (sum of lengths,); (B,).
 
     Raises:
+        TypeError, ValueError: the batch is empty, or an item is no pair of a label from 1 on and a text.
         RuntimeError: there is no vocabulary yet.
     """
-    encoded = [torch.tensor(encode(text, voc), dtype=torch.long) for _, text in b]
+    labels, texts = _targets_and_texts(b)
+    encoded = [torch.tensor(encode(text, voc), dtype=torch.long) for text in texts]
     lengths = torch.tensor([0, *map(len, encoded)])
-    return targets(b), torch.cat(encoded), lengths[:-1].cumsum(dim=0)
+    return labels, torch.cat(encoded), lengths[:-1].cumsum(dim=0)
 
 
 class BertCollate:
@@ -1050,16 +1133,29 @@ class BertCollate:
         max_length: a longer text is cut to this many word pieces, ``[CLS]`` and ``[SEP]`` counted in.
 
     Calling it with B pairs returns a dict of int64 tensors: ``input_ids`` (B, T), ``attention_mask`` (B, T) with 1 for
-    a word piece and 0 for padding, and ``labels`` (B,) with values 0..3.
+    a word piece and 0 for padding, and ``labels`` (B,) with values 0..C-1.
+
+    Raises:
+        ValueError: ``max_length`` leaves nothing of a text, or is more than the tokenizer's model can read.
+        TypeError, ValueError, when it is called: the batch is empty, or an item is no pair of a label from 1 on and a
+            text.
     """
 
     def __init__(self, tokenizer, max_length: int = 128):
+        _check_max_length(max_length, tokenizer.model_max_length)
         self.tokenizer = tokenizer
         self.max_length = max_length
 
-    def __call__(self, batch: Sequence[tuple[int, str]]) -> dict[str, torch.Tensor]:
-        encoding = _encode_for_bert(self.tokenizer, [text for _, text in batch], self.max_length)
-        return {**encoding, "labels": targets(batch)}
+    def __call__(self, batch: Iterable[tuple[int, str]]) -> dict[str, torch.Tensor]:
+        labels, texts = _targets_and_texts(batch)
+        return {**_encode_for_bert(self.tokenizer, texts, self.max_length), "labels": labels}
+
+
+def _check_max_length(max_length: int, positions: int) -> None:
+    """Raise a ValueError unless texts of this many word pieces fit a model with this many positions."""
+    if not _is_int(max_length) or not 3 <= max_length <= positions:
+        most = f", and at most {positions}, the positions that the model has" if positions < 1e9 else ""
+        raise ValueError(f"max_length is {max_length!r}: give at least 3, for [CLS], a piece and [SEP]{most}")
 
 
 def _encode_for_bert(tokenizer, texts: list[str], max_length: int) -> dict[str, torch.Tensor]:
@@ -1081,13 +1177,15 @@ class LengthGroupedBatches(Sampler[list[int]]):
         seed: passes with the same seed give the same batches.
 
     Raises:
-        ValueError: ``batch_size`` or ``pool`` is below 1.
+        ValueError: ``batch_size`` or ``pool`` is below 1, or a length is no number.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, pool: int = 50, seed: int = 0):
-        if batch_size < 1 or pool < 1:
-            raise ValueError(f"batch_size and pool count from 1, but are {batch_size} and {pool}")
-        self.lengths, self.batch_size, self.pool = list(lengths), batch_size, pool
+    def __init__(self, lengths: Iterable[int], batch_size: int, pool: int = 50, seed: int = 0):
+        _check_counts(batch_size=batch_size, pool=pool)
+        lengths = list(lengths)
+        if not all(isinstance(length, numbers.Real) for length in lengths):
+            raise ValueError("a length is no number: give the length of each item, for instance map(len, texts)")
+        self.lengths, self.batch_size, self.pool = lengths, batch_size, pool
         self.random = random.Random(seed)
 
     def __len__(self) -> int:
@@ -1184,6 +1282,53 @@ def _check_model_folder(folder: Path) -> None:
         raise ModelError(f"{folder} holds no vocabulary (vocab.txt or tokenizer.json): {remedy}")
 
 
+def new_head(model: nn.Module, classes: Sequence[str]) -> nn.Module:
+    """Name the outputs of a classifier after the classes, and give it new outputs where it brought trained ones.
+
+    A pre-trained model has no outputs for classes, so ``from_pretrained`` has just made new ones. A fine-tuned model
+    has: then only its body is used, and a printed line says so. That holds for a model whose classes have no names
+    (``LABEL_0`` and so on), too, whatever their number.
+
+    Args:
+        model: a ``BertForSequenceClassification``, as ``from_pretrained(..., num_labels=C,
+            ignore_mismatched_sizes=True)`` returns it.
+        classes: the C names. They are kept in the model's configuration, and so in the folder it is saved to.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ModelError: the model was fine-tuned to classes of other names. Their order does not matter.
+        ValueError: the model does not have C outputs.
+        TypeError: the model is no ``BertForSequenceClassification``.
+    """
+    from transformers import AutoConfig, BertForSequenceClassification  # here, because they take seconds to import
+
+    if not isinstance(model, BertForSequenceClassification):
+        raise TypeError(f"{type(model).__name__} has no outputs for classes: give a BertForSequenceClassification")
+    if model.config.num_labels != len(classes):
+        raise ValueError(f"{model.config.num_labels} outputs for {len(classes)} classes: load with as many num_labels")
+    # The configuration on disk tells what the model was before it got the outputs asked for.
+    saved = AutoConfig.from_pretrained(model.name_or_path) if model.name_or_path else model.config
+    if any(kind.endswith("Classification") for kind in saved.architectures or ()):
+        names = list(saved.id2label.values())
+        unnamed = all(name == f"LABEL_{number}" for number, name in saved.id2label.items())
+        if not unnamed and set(names) != set(classes):
+            raise ModelError(
+                f"{model.name_or_path} was fine-tuned to the classes {', '.join(names)}, but the texts are of "
+                f"{', '.join(classes)}: set TORCHNLP_DATA to texts of the model's classes, or TORCHNLP_MODEL to a "
+                "pre-trained model such as bert-base-uncased, or unset it"
+            )
+        what = f"{len(names)} classes without names" if unnamed else ", ".join(names)
+        print(f"{model.name_or_path} was fine-tuned before ({what}): its body is used, with new, untrained outputs.")
+        nn.init.normal_(model.classifier.weight, std=model.config.initializer_range)
+        nn.init.zeros_(model.classifier.bias)
+        model.config.problem_type = None  # a regression's, for instance: now the labels decide it
+    model.config.id2label = dict(enumerate(classes))
+    model.config.label2id = {name: number for number, name in enumerate(classes)}
+    return model
+
+
 def prepare_bert() -> Path:
     """Put the default model, all-MiniLM-L6-v2, into ``bert/``, checked by hash, each file in one step.
 
@@ -1272,6 +1417,18 @@ class _Sums:
         return float(self.loss) / int(self.examples), float(self.right) / int(self.examples)
 
 
+def _check_labels(labels: torch.Tensor, classes: int) -> None:
+    """Raise a ValueError unless all labels are 0..classes-1.
+
+    A GPU would end the whole process with "device-side assert triggered" instead, so ask while they are on the CPU.
+    """
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(
+            f"labels from {int(labels.min())} to {int(labels.max())} for {classes} classes: in batches "
+            "they count from 0 (torchnlp.targets makes them so), and each needs a logit and a name of its own"
+        )
+
+
 def _train(
     batches: Iterable,
     forward: Callable,
@@ -1324,6 +1481,7 @@ def _train_epoch(
             if epoch_size and seen > epoch_size:
                 return
 
+    _check_counts(report_freq=report_freq)
     net.train()
     optimizer = optimizer or torch.optim.Adam(net.parameters(), lr=lr)
     total = _Sums()
@@ -1360,13 +1518,15 @@ def train_epoch(
         ``(loss, accuracy)``: the mean loss of an example and the share of right answers, both while training.
 
     Raises:
-        ValueError: the dataloader gave no batch.
+        ValueError: the dataloader gave no batch, or a label for which the net has no logit.
     """
     loss_fn = loss_fn.to(device)
 
     def forward(batch):
-        labels, features = (part.to(device) for part in batch)
-        logits = net(features)
+        labels, features = batch
+        logits = net(features.to(device))
+        _check_labels(labels[labels != IGNORE_INDEX], logits.shape[-1])
+        labels = labels.to(device)
         return loss_fn(logits, labels), logits, labels
 
     return _train_epoch(net, dataloader, forward, lr, optimizer, epoch_size, report_freq)
@@ -1396,8 +1556,9 @@ def train_epoch_emb(
 
     def forward(batch):
         labels, text, offsets = batch
-        labels, text = labels.to(device), text.to(device)
-        logits = net(text, offsets.to("cpu" if use_pack_sequence else device))
+        logits = net(text.to(device), offsets.to("cpu" if use_pack_sequence else device))
+        _check_labels(labels[labels != IGNORE_INDEX], logits.shape[-1])
+        labels = labels.to(device)
         return loss_fn(logits, labels), logits, labels
 
     return _train_epoch(net, dataloader, forward, lr, optimizer, epoch_size, report_freq)
@@ -1516,11 +1677,16 @@ def fine_tune(
         last one; a start and an end are two labels. :func:`plot_history` draws it.
 
     Raises:
-        ValueError: the dataloader is empty, or ``iterations`` is below 1.
+        TypeError: the dataloader has no length, as a generator, which cannot be walked through again.
+        ValueError: the dataloader is empty; ``iterations`` or ``report_freq`` is below 1; a batch has a label that the
+            model has no output for, or texts longer than it has positions.
 
     Source: Devlin et al. 2019, *BERT*, appendix A.3, https://arxiv.org/abs/1810.04805.
     """
+    if not hasattr(dataloader, "__len__"):
+        raise TypeError(f"a {type(dataloader).__name__} cannot be walked through again: give a DataLoader or a list")
     iterations = len(dataloader) if iterations is None else iterations
+    _check_counts(report_freq=report_freq)
     if iterations < 1 or len(dataloader) < 1:
         raise ValueError(f"nothing to train on: {iterations} iterations over {len(dataloader)} batches")
     model.train()
@@ -1528,6 +1694,7 @@ def fine_tune(
     optimizer, scheduler = prepare_optimizer(model, lr, iterations)
 
     def forward(batch):
+        _check_batch(model, batch)
         batch = {name: tensor.to(home) for name, tensor in batch.items()}
         with autocast():
             output = model(**batch)
@@ -1548,9 +1715,18 @@ def fine_tune(
     return history
 
 
+def _check_batch(model: nn.Module, batch: dict[str, torch.Tensor]) -> None:
+    """Raise a ValueError where a batch does not fit a Hugging Face model: its labels, or the length of its texts."""
+    if "labels" in batch and hasattr(model, "num_labels"):  # models with a class for each text or token
+        _check_labels(batch["labels"][batch["labels"] != IGNORE_INDEX], model.num_labels)
+    positions = getattr(model.config, "max_position_embeddings", math.inf)
+    if "input_ids" in batch and batch["input_ids"].shape[1] > positions:
+        _check_max_length(batch["input_ids"].shape[1], positions)
+
+
 @torch.inference_mode()
 def predict(
-    model: nn.Module, tokenizer, texts: Sequence[str], batch_size: int = 32, max_length: int = 128
+    model: nn.Module, tokenizer, texts: Iterable[str], batch_size: int = 32, max_length: int = 128
 ) -> torch.Tensor:
     """The logits of a classifier for any number of texts. Texts of like length share a batch, which saves padding.
 
@@ -1565,10 +1741,12 @@ def predict(
         float32 on the CPU, of shape (N, C), in the order of the texts.
 
     Raises:
-        TypeError: ``texts`` is one string instead of a list of strings.
+        TypeError: ``texts`` is one string, or holds something else than strings.
+        ValueError: ``batch_size`` is below 1, or ``max_length`` is more than the model can read.
     """
-    if isinstance(texts, str):
-        raise TypeError("texts is one string: put it into a list, predict(model, tokenizer, [text])")
+    texts = _list_of_texts(texts)
+    _check_counts(batch_size=batch_size)
+    _check_max_length(max_length, getattr(model.config, "max_position_embeddings", math.inf))
     model.eval()
     logits = torch.zeros(len(texts), model.config.num_labels)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
@@ -1592,11 +1770,16 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
         A float from 0 to 1.
 
     Raises:
-        ValueError: there are no rows, or the two do not have the same number of them.
+        ValueError: there are no rows, the two do not have the same number of them, or a label has no column.
     """
-    if len(logits) != len(labels) or not len(labels):
-        raise ValueError(f"{len(logits)} rows of logits for {len(labels)} labels")
-    return (logits.argmax(dim=1) == labels).double().mean().item()
+    if logits.dim() != 2 or labels.dim() != 1 or len(logits) != len(labels) or not len(labels):
+        raise ValueError(
+            f"rows of logits of shape {tuple(logits.shape)} for labels of shape {tuple(labels.shape)}: "
+            "give at least one row of logits, and one label for each row"
+        )
+    labels = labels.to(logits.device)
+    _check_labels(labels, logits.shape[1])
+    return int((logits.argmax(dim=1) == labels).sum()) / len(labels)
 
 
 # ------------------------------------------------------------------------------------------------------------- plots
@@ -1613,8 +1796,11 @@ def show(drawn: Axes | Figure, alt: str) -> None:
         alt: what the figure shows, in a sentence or two; screen readers read it aloud.
 
     Raises:
+        TypeError: what is given is neither a figure nor axes.
         ValueError: the text is empty.
     """
+    if not isinstance(drawn, Axes | Figure):
+        raise TypeError(f"{type(drawn).__name__} is no figure: give a figure, or axes in it")
     if not alt.strip():
         raise ValueError("say in alt what the figure shows")
     figure = drawn.get_figure()
@@ -1636,7 +1822,13 @@ def plot_history(history: dict[str, list[float]], ax: Sequence[Axes] | None = No
 
     Returns:
         The two axes.
+
+    Raises:
+        ValueError: a list is missing, or has another length.
     """
+    lengths = {len(history.get(name, ())) for name in ("iteration", "loss", "accuracy")}
+    if len(lengths) > 1 or 0 in lengths:
+        raise ValueError("the history needs numbers under iteration, loss and accuracy, as many of each: see fine_tune")
     if ax is None:
         _, ax = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for axes, name, colour in zip(ax, ("loss", "accuracy"), COLOURS.values(), strict=True):
@@ -1660,8 +1852,16 @@ def plot_confusion_matrix(
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: there is not one prediction for each label, or one of them has no name.
     """
     size = len(classes)
+    labels, predictions = (torch.as_tensor(part, dtype=torch.long).cpu() for part in (labels, predictions))
+    if labels.shape != predictions.shape:
+        raise ValueError(f"{labels.numel()} labels for {predictions.numel()} predictions: give one for each")
+    for part in (labels, predictions):
+        _check_labels(part, size)
     counts = torch.bincount(size * labels + predictions, minlength=size * size).reshape(size, size)  # (true, predicted)
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     if ax is None:

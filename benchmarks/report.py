@@ -23,8 +23,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 HEADER = "# Measured results\n\nEach section was written by the command that it names; run that again to replace it.\n"
-ORDER = ["lessons-sample", "lessons-ag-news", "finetuning", "loading", "growth", "limit", "scaling"]
-SETTINGS = ["TORCHNLP_DATA", "TORCHNLP_DEVICE", "TORCHNLP_MODEL", "OMP_NUM_THREADS"]  # shown where they are set
+ORDER = ["lessons-sample", "lessons-ag-news", "finetuning", "precision", "loading", "growth", "limit", "scaling"]
+SETTINGS = [
+    "TORCHNLP_DATA",
+    "TORCHNLP_DEVICE",
+    "TORCHNLP_PRECISION",
+    "TORCHNLP_MODEL",
+    "OMP_NUM_THREADS",
+]  # shown where they are set
 
 
 class Report:
@@ -33,10 +39,12 @@ class Report:
     Args:
         name: the name of the section, one word; those in ``ORDER`` stand in that order.
         title: its heading.
+        file: where the section is saved.
+        header: what a new file begins with.
     """
 
-    def __init__(self, name: str, title: str):
-        self.name, self.title = name, title
+    def __init__(self, name: str, title: str, file: Path | None = None, header: str = HEADER):
+        self.name, self.title, self.file, self.header = name, title, file or RESULTS, header
         self.blocks: list[str] = []
 
     def say(self, text: str) -> None:
@@ -53,20 +61,24 @@ class Report:
         self.say("\n".join(f"| {' | '.join(line)} |" for line in padded))
 
     def save(self) -> None:
-        """Put the section into ``RESULTS``, in one step: whoever looks sees the old file or the whole new one."""
-        old = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else HEADER
+        """Put the section into the file, in one step: whoever looks sees the old file or the whole new one."""
+        old = self.file.read_text(encoding="utf-8") if self.file.exists() else self.header
         section = "\n\n".join([f"## {self.title}", conditions(), *self.blocks])
-        new = put_section(old, self.name, section)
-        descriptor, name = tempfile.mkstemp(dir=RESULTS.parent, prefix=f".{RESULTS.name}.")
-        temporary = Path(name)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(new)
-            temporary.chmod(0o644)
-            temporary.replace(RESULTS)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_in_one_step(self.file, put_section(old, self.name, section))
+
+
+def write_in_one_step(target: Path, text: str) -> None:
+    """Write a file so that whoever looks sees the old one or the whole new one."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = Path(name)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def put_section(text: str, name: str, section: str) -> str:
@@ -81,7 +93,7 @@ def put_section(text: str, name: str, section: str) -> str:
         before, _, rest = text.partition(first)
         _, end, after = rest.partition(last)
         if not end:
-            raise ValueError(f"the line {last.strip()} is missing in {RESULTS.name}: put it back after its section")
+            raise ValueError(f"the line {last.strip()} is missing: put it back after its section")
         return before + new + after
     later = ORDER[ORDER.index(name) + 1 :] if name in ORDER else []
     for mark in (f"<!-- {other} -->\n" for other in later):
@@ -129,7 +141,7 @@ def machine() -> str:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA GPU"
-    fast = "fast bfloat16" if torchnlp.precision() == "bfloat16" else "no fast bfloat16"
+    fast = "fast bfloat16" if torchnlp.has_fast_bfloat16() else "no fast bfloat16"
     threads = torch.get_num_threads()
     words = [processor(), f"{cores} core{'s' * (cores != 1)}", f"torch on {threads} thread{'s' * (threads != 1)}", gpu]
     return ", ".join([*words, f"measured on {torchnlp.device.type}", fast])

@@ -60,11 +60,16 @@ NUMBERS = {
 }
 
 
-def lesson_with(lesson: str, seed: int) -> nbformat.NotebookNode:
-    """The lesson with another seed, and a last cell that prints the numbers."""
-    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
+def with_seed(notebook: nbformat.NotebookNode, seed: int) -> nbformat.NotebookNode:
+    """The same lesson, with another seed in its set-up cell."""
     (setup,) = [cell for cell in notebook.cells if cell.cell_type == "code" and SEED_LINE in cell.source]
     setup.source = setup.source.replace(SEED_LINE, f"SEED = {seed}")
+    return notebook
+
+
+def lesson_with(lesson: str, seed: int) -> nbformat.NotebookNode:
+    """The lesson with another seed, and a last cell that prints the numbers."""
+    notebook = with_seed(nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4), seed)
     values = ", ".join(f'f"{{{expression}:.2f}}"' for expression in NUMBERS[lesson].values())
     notebook.cells.append(nbformat.v4.new_code_cell(f"print(*[{values}], sep=' | ')", id="numbers"))
     return notebook

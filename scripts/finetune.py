@@ -7,8 +7,12 @@ The news is that of ``TORCHNLP_DATA``, the model that of ``TORCHNLP_MODEL``. OUT
 
 - ``checkpoint.safetensors``, while the training runs: all that is needed to go on after a kill, in one file that is
   replaced in one step;
-- ``model/``, at the end: a folder for ``from_pretrained``, and for lesson 4 by ``TORCHNLP_MODEL=OUTPUT/model``;
+- ``model/``, at the end: a folder for ``from_pretrained``, for ``transformers.pipeline("text-classification", ...)``,
+  which then answers with the names of the classes, and for lesson 4 by ``TORCHNLP_MODEL=OUTPUT/model``;
 - ``history.json``, at the end: loss and accuracy while training, accuracy on the test items, the settings.
+
+Where ``TORCHNLP_MODEL`` is a model that was fine-tuned before, its body is trained on, with new outputs, and a printed
+line says so; it must have been fine-tuned to the classes of the news.
 
 The same OUTPUT and settings with ``--resume`` go on from the checkpoint; where there is none yet, they start.
 
@@ -24,6 +28,7 @@ import itertools
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -49,7 +54,8 @@ if "LOCAL_RANK" in os.environ and torch.cuda.is_available():  # else every proce
 import torchnlp
 
 RESULTS = ("checkpoint.safetensors", "model", "history.json")
-# Settings that a checkpoint is tied to, with the number of processes, the number format, the model and the news.
+# Settings that a checkpoint is tied to, with the number of processes, the number format, the model, the news and the
+# names of its classes.
 TIED = ("iterations", "batch_size", "accumulate", "lr", "dropout", "max_length", "seed", "recompute", "report_freq")
 
 
@@ -120,6 +126,8 @@ class Progress:
 def write_in_one_step(target: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a new file or folder beside ``target``, then give it that name: it comes whole or not at all.
 
+    Whoever may read a new file in that folder may read what was written, too.
+
     Args:
         target: what is there already is replaced if it is a file.
         write: gets the path of an empty folder, and writes ``target.name`` into it.
@@ -128,7 +136,10 @@ def write_in_one_step(target: Path, write: Callable[[Path], None]) -> None:
     try:
         write(folder / target.name)
         new = folder / target.name
+        (folder / "usual").touch()
+        mode = stat.S_IMODE((folder / "usual").stat().st_mode)  # safetensors lets only the owner read its files
         for path in [new] if new.is_file() else filter(Path.is_file, new.rglob("*")):
+            path.chmod(mode)
             with open(path, "r+b") as file:  # for writing, too, because Windows wants that
                 os.fsync(file.fileno())
         new.replace(target)
@@ -314,7 +325,7 @@ def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--precision",
         choices=["auto", "bfloat16", "float32"],
         default="auto",
-        help="of training; the test takes the faster one",
+        help="number format of training and testing; auto is that of TORCHNLP_PRECISION, or else the faster one",
     )
     parser.add_argument(
         "--recompute", action="store_true", help="keep fewer activations, compute them twice: less memory"
@@ -364,12 +375,13 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     """Prepare, go on where a checkpoint says, train, test, and write the results."""
     processes = accelerator.num_processes
     precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
-    why = ", as this device has no fast bfloat16" if arguments.precision == "auto" and precision == "float32" else ""
+    slow = arguments.precision == "auto" and precision == "float32" and not torchnlp.has_fast_bfloat16()
+    why = ", as this device has no fast bfloat16" if slow else ""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    with accelerator.main_process_first():  # it downloads what is missing
-        with contextlib.redirect_stdout(sys.stdout if accelerator.is_main_process else io.StringIO()):
-            training_items, test_items, classes, _ = torchnlp.load_dataset()
+    told = contextlib.redirect_stdout(sys.stdout if accelerator.is_main_process else io.StringIO())
+    with accelerator.main_process_first(), told:  # it downloads what is missing
+        training_items, test_items, classes, _ = torchnlp.load_dataset()
         folder = torchnlp.model_folder()
         tokenizer = AutoTokenizer.from_pretrained(folder)
         torchnlp.set_seed(arguments.seed)  # the new head is the same in every process
@@ -377,9 +389,17 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
             folder,
             num_labels=len(classes),
             use_safetensors=True,
+            ignore_mismatched_sizes=True,
             hidden_dropout_prob=arguments.dropout,
             attention_probs_dropout_prob=arguments.dropout,
-        ).to(accelerator.device)
+        )
+        model = torchnlp.new_head(model, classes).to(accelerator.device)
+    positions = model.config.max_position_embeddings
+    if arguments.max_length > positions:
+        raise RunError(
+            f"--max-length {arguments.max_length} is more than the {positions} positions that the model {folder} has: "
+            f"choose at most --max-length {positions}; longer texts are cut"
+        )
     torchnlp.set_seed(arguments.seed + accelerator.process_index)  # dropout differs between processes
     if arguments.recompute:
         # The method's new name; releases of transformers before 5.23 have the old one only.
@@ -391,7 +411,7 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
         f"an iteration takes {arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
     )
     settings = {name: getattr(arguments, name) for name in TIED}
-    settings |= {"processes": processes, "precision": precision, "model": folder}
+    settings |= {"processes": processes, "precision": precision, "model": folder, "classes": classes}
     settings["news"] = sha256(json.dumps(training_items).encode()).hexdigest()
 
     checkpoint, final = arguments.output / "checkpoint.safetensors", arguments.output / "model"
@@ -454,7 +474,9 @@ def main(words: list[str] | None = None) -> None:
     arguments = read_arguments(words)
     if torchnlp.device.type == "cuda" and torchnlp.device.index:
         raise RunError(f"TORCHNLP_DEVICE={torchnlp.device}: set CUDA_VISIBLE_DEVICES={torchnlp.device.index} instead")
-    precision = torchnlp.precision() if arguments.precision == "auto" else arguments.precision
+    if arguments.precision != "auto":
+        os.environ["TORCHNLP_PRECISION"] = arguments.precision  # for torchnlp.predict, which tests
+    precision = torchnlp.precision()
     accelerator = Accelerator(
         cpu=torchnlp.device.type == "cpu",
         mixed_precision="bf16" if precision == "bfloat16" else "no",

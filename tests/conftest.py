@@ -1,8 +1,36 @@
 """The settings under which the suite runs: the sample, two threads, no network."""
 
+import json
 import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("TORCHNLP_DATA", "sample")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
+
+
+# Tests with the mark `trained` assert something about a trained result. benchmarks/margins.py runs them with other
+# seeds, and collects how far each assertion was from failing.
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of a test that trains."""
+    return int(os.environ.get("COURSE_TEST_SEED", "0"))
+
+
+@pytest.fixture
+def far_from_failing(request) -> Callable[[str, float], None]:
+    """Asserts that a distance is above zero, and notes it where benchmarks/margins.py asks for it."""
+
+    def check(what: str, distance: float) -> None:
+        if notes := os.environ.get("COURSE_TEST_NOTES"):
+            with Path(notes).open("a", encoding="utf-8") as file:
+                file.write(json.dumps([f"{request.node.name}: {what}", distance]) + "\n")
+        assert distance > 0, what
+
+    return check

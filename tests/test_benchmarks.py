@@ -2,6 +2,9 @@
 
 import datetime
 import importlib
+import json
+import math
+import os
 import socket
 import sys
 from argparse import ArgumentParser
@@ -405,3 +408,158 @@ def test_an_iteration_lasts_from_one_update_to_the_next(load, monkeypatch, tmp_p
     monkeypatch.setattr(scaling.time, "perf_counter", lambda: next(moments))
     scaling.timed_finetune(["5"])
     assert capsys.readouterr().out == "2\n"
+
+
+# ------------------------------------------------------------------------------------------------------------- margins
+
+DISTANCES = [
+    ("assert 0.7 > x > y", {"0.7 > x": 0.2, "x > y": 0.4}),
+    ("assert x - y <= 0.5 and not broken, 'a message'", {"x - y <= 0.5": 0.1, "not broken": math.inf}),
+    ("assert all(low <= 1 for low in lows)", {"all((low <= 1 for low in lows))": -0.25}),
+    ("assert any(low <= 1 for low in lows)", {"any((low <= 1 for low in lows))": 0.5}),
+    ("assert all(low > 9 for low in [])", {"all((low > 9 for low in []))": math.inf}),
+    ("assert x > 0.9 or old", {"x > 0.9 or old": math.inf}),
+    ("assert x > 0.9 or broken", {"x > 0.9 or broken": -0.4}),
+    ("assert x == y", {"x == y": -math.inf}),
+    ("assert tensor < 3", {"tensor < 3": 1.0}),
+    (
+        "for row in rows:\n    torch.testing.assert_close(row, first, rtol=0, atol=0.5)",
+        {"torch.testing.assert_close(row, first)": 0.25},
+    ),
+    ("torch.testing.assert_close(first, first)", {"torch.testing.assert_close(first, first)": 1e-5 + 1.3e-6}),
+    ("torch.testing.assert_close(*two)", {"torch.testing.assert_close(*two)": -math.inf}),
+]
+NUMBERS = {
+    "x": 0.5,
+    "y": 0.1,
+    "broken": False,
+    "old": True,
+    "lows": [0.5, 1.25],
+    "tensor": torch.tensor(2.0),
+    "first": torch.ones(2),
+    "rows": [torch.ones(2), torch.tensor([1.0, 1.25])],
+    "two": (torch.tensor([1]), torch.tensor([2])),
+    "torch": torch,
+}
+
+
+@pytest.mark.parametrize(("source", "wanted"), DISTANCES)
+def test_each_comparison_notes_its_distance_where_it_was_asserted(load, source, wanted):
+    margins = load("margins")
+    code, names = margins.noting("claim", source)
+    namespace = dict(NUMBERS)
+    exec(margins.KERNEL_CELL, namespace)
+    exec(code, namespace)
+    assert names == list(namespace["_notes"])
+    assert {name.removeprefix("claim: "): value for name, value in namespace["_notes"].items()} == pytest.approx(wanted)
+
+
+def test_the_room_is_counted_in_spreads(load):
+    Row = load("margins").Row  # noqa: N806 - a class
+    row = Row("claim", "a > b", {"bfloat16": [1.0, 3.0], "float32": [5.0, 7.0]})
+    assert row.spread == pytest.approx(2**0.5), "of both formats, each around its own mean"
+    assert row.room == pytest.approx(2 / 2**0.5), "the mean of the format that is nearer to failing"
+    assert row.cells()[2:] == ["2", "6", "1.41", "1", "1.4"]
+    assert Row("claim", "a > b", {"float32": [5.0, -0.1, 5.0]}).cells()[-1] == "failed"
+    assert Row("claim", "a == b", {"float32": [math.inf] * 3}).cells()[2:] == [
+        "not run",
+        "exact",
+        "0",
+        "exact",
+        "no spread",
+    ]
+    assert Row("claim", "a == b", {"float32": [math.inf, -math.inf]}).room == -math.inf
+    assert Row("claim", "a > b", {"float32": [0.2, 0.2], "bfloat16": [0.3]}).room == math.inf
+
+
+def lesson_with_a_claim(path: Path, claim: str) -> None:
+    cells = [
+        nbformat.v4.new_code_cell("import os\nimport torch\nSEED = 0\ncount = 1 + SEED", id="setup"),
+        nbformat.v4.new_code_cell(claim, id="a-claim", metadata={"tags": ["claim"]}),
+        nbformat.v4.new_code_cell("print(os.environ['TORCHNLP_PRECISION'])", id="after"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+def test_margins_are_taken_once_and_again_after_a_change(load, monkeypatch, tmp_path, capsys):
+    margins = load("margins")
+    monkeypatch.setattr(margins, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(margins, "RUNS", tmp_path / "runs")
+    path = tmp_path / "lesson.ipynb"
+    lesson_with_a_claim(path, "assert count > 100\nassert count < 1000")
+    run = margins.Run("lesson", "float32", 107)
+    monkeypatch.setenv("TORCHNLP_PRECISION", "")
+    assert not run.path().exists()
+    margins.take(run)
+    notes = json.loads(run.path().read_text())
+    assert notes == {"a-claim: count > 100": 8, "a-claim: count < 1000": 892}
+    lesson_with_a_claim(path, "assert count > 200\nassert count < 1000")
+    assert not run.path().exists(), "another text of the lesson is another run"
+    margins.take(run)
+    assert json.loads(run.path().read_text()) == {"a-claim: count > 200": -92, "a-claim: count < 1000": 892}
+
+
+def test_a_cell_that_fails_outside_of_claims_leaves_no_run(load, monkeypatch, tmp_path):
+    margins = load("margins")
+    monkeypatch.setattr(margins, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(margins, "RUNS", tmp_path / "runs")
+    monkeypatch.setenv("TORCHNLP_PRECISION", "")
+    lesson_with_a_claim(tmp_path / "lesson.ipynb", "assert nothing > 1")
+    notebook = nbformat.read(tmp_path / "lesson.ipynb", as_version=4)
+    notebook.cells[1].metadata["tags"] = []
+    nbformat.write(notebook, tmp_path / "lesson.ipynb")
+    with pytest.raises(RuntimeError, match=r"a-claim: NameError"):
+        margins.take(margins.Run("lesson", "float32", 107))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_table_of_margins_tells_what_has_too_little_room(load, report, monkeypatch, tmp_path, capsys):
+    margins = load("margins")
+    monkeypatch.setattr(margins, "TABLE", tmp_path / "margins.md")
+    notes = {
+        margins.Run("lesson", "bfloat16", seed): {"c: a > b": value, "c: a == b": math.inf, "d: a < 9": 8 + value}
+        for seed, value in ((1, 1.0), (2, 2.0))
+    }
+    assert margins.report_lesson("lesson", notes, save=True) == 1
+    text = (tmp_path / "margins.md").read_text(encoding="utf-8")
+    assert text.startswith(margins.HEADER) and "1 with less than 4 spreads of room" in text
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| c")]
+    assert [(row[0], row[1], row[-1]) for row in rows[1:]] == [("c", "`a > b`", "2.1"), ("c", "`a == b`", "no spread")]
+
+
+def test_the_committed_table_covers_every_claim(load):
+    """What stands in the repository is of these lessons, and no claim failed in any run."""
+    margins = load("margins")
+    text = (BENCHMARKS / "margins.md").read_text(encoding="utf-8")
+    for path in sorted((torchnlp.ROOT / "notebooks").glob("*.ipynb")):
+        section = text.partition(f"<!-- margins-{path.stem} -->")[2].partition("<!-- end of")[0]
+        assert "failed" not in section
+        for cell in nbformat.read(path, as_version=4).cells:
+            if "claim" in cell.metadata.get("tags", []):
+                _, names = margins.noting(cell.id, cell.source)
+                for name in names:
+                    comparison = " ".join(name.partition(": ")[2].split()).replace("|", "\\|")
+                    assert f"| {cell.id} " in section and f"`{comparison}`" in section, f"measure again: {name}"
+
+
+# ----------------------------------------------------------------------------------------------------------- precision
+
+
+def test_formats_take_turns_on_the_same_items(load, report, monkeypatch):
+    precision = load("precision")
+    seen = []
+
+    def lesson_4(train, test, seed):
+        seen.append((torchnlp.precision(), tuple(train), seed))
+        return precision.Run(2.0, 1.0, 0.5 + 0.1 * len(seen), 7)
+
+    monkeypatch.setattr(precision, "lesson_4", lesson_4)
+    monkeypatch.setenv("TORCHNLP_PRECISION", "auto")
+    runs = precision.compare([(1, "a"), (2, "b"), (3, "c")], [], 2, [0, 1])
+    assert [name for name, _, _ in seen] == ["float32", "bfloat16"] * 2
+    assert seen[0][1:] == seen[1][1:] and len(seen[0][1]) == 2
+    assert os.environ["TORCHNLP_PRECISION"] == "auto"
+    section = report.Report("precision", "Formats")
+    precision.tell(section, runs)
+    assert "+0.1000 on average, standard deviation over the seeds 0.0000" in section.blocks[-1]
+    assert "0.7000, 0.9000" in section.blocks[0]

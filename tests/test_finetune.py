@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel, BertTokenizer, pipeline
 
 import torchnlp
 
@@ -68,8 +69,10 @@ def run(settings, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torchnlp, "device", torch.zeros(1).device)
     state = torch.get_rng_state()
+    precision = os.environ.get("TORCHNLP_PRECISION", "auto")
 
     def run(output: str, *options: object) -> dict:
+        monkeypatch.setenv("TORCHNLP_PRECISION", precision)  # a run with --precision sets it for its process
         for shared in (AcceleratorState, PartialState, GradientState):
             shared._reset_state()
         finetune.main([str(tmp_path / output), *map(str, options)])
@@ -190,10 +193,61 @@ def test_the_final_folder_is_a_model_that_answers_as_reported(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) in LEFT
 
 
+def test_the_final_folder_answers_with_the_names_of_the_classes(run, settings, tmp_path):
+    run("out", "--iterations", 2)
+    folder = tmp_path / "out" / "model"
+    _, _, classes, _ = torchnlp.load_dataset()
+    config = BertConfig.from_pretrained(folder)
+    assert [config.id2label[number] for number in range(len(classes))] == classes
+    assert [config.label2id[name] for name in classes] == list(range(len(classes)))
+    classify = pipeline("text-classification", model=str(folder), device=torchnlp.device)
+    answers = classify(["The cup final was won in the last minute.", "Banks raise their rates."])
+    assert {answer["label"] for answer in answers} <= set(classes)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has rights of another kind")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_results_have_the_rights_of_any_new_file(run, tmp_path, monkeypatch, umask):
+    before = os.umask(umask)
+    try:
+        break_off(monkeypatch, 2)
+        with pytest.raises(Killed):
+            run("out", "--iterations", 3, "--checkpoint-freq", 2)
+        rights = {tmp_path / "out" / "checkpoint.safetensors": stat_of(tmp_path / "out" / "checkpoint.safetensors")}
+        run("out", "--iterations", 3, "--checkpoint-freq", 2, "--resume")
+    finally:
+        os.umask(before)
+    rights |= {path: stat_of(path) for path in (tmp_path / "out").rglob("*") if path.name != ".lock"}
+    folders = {path for path in rights if path.is_dir()}
+    assert {path.name for path in folders} == {"model"} and len(rights) >= 5
+    for path, mode in rights.items():
+        assert mode == (0o777 if path in folders else 0o666) & ~umask, f"{path.name} has {mode:o}"
+
+
+def stat_of(path: Path) -> int:
+    """The rights of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_test_runs_in_the_number_format_of_the_training(run, monkeypatch, precision):
+    predict, seen = torchnlp.predict, []
+
+    def note(*arguments, **named):
+        seen.append(torchnlp.precision())
+        return predict(*arguments, **named)
+
+    monkeypatch.setattr(torchnlp, "predict", note)
+    written = run("out", "--iterations", 1, "--precision", precision)
+    assert [written["settings"]["precision"]] == seen == [precision]
+
+
 @pytest.mark.parametrize("cut", [(4, 2), (2, 4), (1, 8)])
 def test_accumulated_gradients_are_those_of_the_whole_batch(run, cut):
-    whole = run("whole", "--iterations", 6, "--report-freq", 1)
-    parts = run("parts", "--iterations", 6, "--report-freq", 1, "--batch-size", cut[0], "--accumulate", cut[1])
+    """In float32; in bfloat16 the sums of rounded parts differ more."""
+    options = ("--iterations", 6, "--report-freq", 1, "--precision", "float32")
+    whole = run("whole", *options)
+    parts = run("parts", *options, "--batch-size", cut[0], "--accumulate", cut[1])
     torch.testing.assert_close(parts["history"], whole["history"], rtol=0, atol=1e-5)
     torch.testing.assert_close(parts["weights"], whole["weights"], rtol=0, atol=1e-5)
 
@@ -385,6 +439,17 @@ def test_a_wrong_setting_is_named(options, capsys):
     assert options[0] in capsys.readouterr().err
 
 
+def test_texts_longer_than_the_model_can_read_are_refused_before_the_training(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(finetune, "train", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(finetune.RunError, match=r"--max-length 600 .* 512 positions .* at most --max-length 512"):
+        run("out", "--iterations", 1, "--max-length", 600)
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name != ".lock"] == []
+
+
+def test_a_text_may_be_as_long_as_the_model_can_read(run):
+    run("out", "--iterations", 1, "--max-length", 512)
+
+
 def test_too_little_news_for_one_iteration_is_refused(run):
     with pytest.raises(finetune.RunError, match="do not fill one iteration"):
         run("out", "--iterations", 1, "--batch-size", TRAINING + 1)
@@ -394,8 +459,9 @@ def test_too_little_news_for_one_iteration_is_refused(run):
 
 
 def test_two_processes_learn_what_one_learns_from_the_doubled_batch(run, settings, tmp_path):
-    one = run("one", "--iterations", 8, "--report-freq", 1, "--batch-size", 8)
-    done = launch(settings, tmp_path / "two", "--iterations", 8, "--report-freq", 1, "--batch-size", 4, processes=2)
+    options = ("--iterations", 8, "--report-freq", 1, "--precision", "float32")
+    one = run("one", *options, "--batch-size", 8)
+    done = launch(settings, tmp_path / "two", *options, "--batch-size", 4, processes=2)
     two = results(tmp_path / "two")
     torch.testing.assert_close(two["history"], one["history"], rtol=0, atol=1e-4)
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-4)

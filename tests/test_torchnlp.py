@@ -485,9 +485,9 @@ def bert_tokenizer():
 
 
 @pytest.fixture
-def tiny_bert():
+def tiny_bert(seed):
     """A BERT so small that it trains in a moment, with random weights."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = BertConfig(
         hidden_size=32,
         num_hidden_layers=2,
@@ -583,14 +583,16 @@ def test_train_epoch_reports_and_stops(capsys):
     assert capsys.readouterr().out == "8: acc=0.5\n16: acc=0.5\n"
 
 
-def test_train_epoch_learns_with_the_given_optimizer(sample):
-    torchnlp.set_seed(0)
+@pytest.mark.trained
+def test_train_epoch_learns_with_the_given_optimizer(sample, seed, far_from_failing):
+    torchnlp.set_seed(seed)
     net = nn.Sequential(nn.Embedding(len(sample[3]), 16), Mean(), nn.Linear(16, 4)).to(torchnlp.device)
     loader = DataLoader(sample[0], batch_size=16, collate_fn=torchnlp.padify, shuffle=True)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     first, _ = torchnlp.train_epoch(net, loader, optimizer=optimizer, report_freq=1000)
     second, share = torchnlp.train_epoch(net, loader, optimizer=optimizer, report_freq=1000)
-    assert second < first and share > 0.4
+    far_from_failing("the loss falls", first - second)
+    far_from_failing("share of right answers above 0.4", share - 0.4)
     assert net.training
 
 
@@ -608,13 +610,15 @@ class BagOfWords(nn.Module):
         return self.linear(self.bag(text, offsets))
 
 
-def test_train_epoch_emb_with_offsets(sample):
-    torchnlp.set_seed(0)
+@pytest.mark.trained
+def test_train_epoch_emb_with_offsets(sample, seed, far_from_failing):
+    torchnlp.set_seed(seed)
     net = BagOfWords(len(sample[3])).to(torchnlp.device)
     loader = DataLoader(sample[0], batch_size=16, collate_fn=torchnlp.offsetify, shuffle=True)
     first, _ = torchnlp.train_epoch_emb(net, loader, report_freq=1000)
     second, share = torchnlp.train_epoch_emb(net, loader, report_freq=1000)
-    assert second < first and share > 0.4
+    far_from_failing("the loss falls", first - second)
+    far_from_failing("share of right answers above 0.4", share - 0.4)
 
 
 def test_sums_hold_no_autograd_history():
@@ -693,11 +697,14 @@ CHARS = [char_vocab.itos[i] for i in encode("news", voc=char_vocab, tokenizer=ch
 """
 
 
-def test_program_for_the_ancestor_runs_unchanged(capsys):
+@pytest.mark.trained
+def test_program_for_the_ancestor_runs_unchanged(capsys, seed, far_from_failing):
+    torchnlp.set_seed(seed)
     namespace = {}
     exec(ANCESTOR_PROGRAM, namespace)
     for loss, share in (namespace["RESULT"], namespace["PACKED"]):
-        assert 0.5 < loss < 2.5 and 0 <= share <= 1
+        far_from_failing("the loss is that of a beginner, ln 4", 1 - abs(loss - math.log(4)))
+        assert 0 <= share <= 1
     assert namespace["CHARS"] == list("news")
     assert "32: acc=" in capsys.readouterr().out
 
@@ -709,11 +716,12 @@ def bert_loader(tokenizer, dataset, size=8):
     return DataLoader(dataset, batch_size=size, collate_fn=torchnlp.BertCollate(tokenizer))
 
 
-def test_fine_tune_learns_and_keeps_a_history(bert_tokenizer, tiny_bert, capsys):
+@pytest.mark.trained
+def test_fine_tune_learns_and_keeps_a_history(bert_tokenizer, tiny_bert, capsys, far_from_failing):
     loader = bert_loader(bert_tokenizer, TEXTS * 2)
     history = torchnlp.fine_tune(tiny_bert, loader, lr=5e-3, iterations=45, report_freq=10)
     assert history["iteration"] == [10, 20, 30, 40, 45], "more iterations than one pass, and a last short window"
-    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    far_from_failing("the loss falls to less than half", 0.5 - history["loss"][-1] / history["loss"][0])
     assert capsys.readouterr().out.splitlines()[0].startswith("iteration   10: loss ")
 
 
