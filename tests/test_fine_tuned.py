@@ -1,10 +1,14 @@
 """Fine-tuned models: a new head for each, names of classes that are kept, and lesson 4 with such a model."""
 
+import copy
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
+from nbclient.exceptions import CellExecutionError
+from shortened import execute, shortened
 from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel, BertTokenizer
 
 import torchnlp
@@ -75,6 +79,18 @@ def test_of_a_fine_tuned_model_the_body_is_kept_and_the_head_is_new(tmp_path, ca
     assert torch.equal(load(folder, NEWS).classifier.weight, model.classifier.weight), "the seed decides"
 
 
+def test_the_seed_of_the_training_does_not_bring_its_outputs_back(tmp_path):
+    """The body would know them, and the untrained baseline would be as good as a trained model."""
+    load(save(tmp_path / "pretrained", BertModel), NEWS).save_pretrained(tmp_path / "tuned")
+    new = load(tmp_path / "tuned", NEWS)
+    old = BertForSequenceClassification.from_pretrained(tmp_path / "tuned")
+    new.save_pretrained(tmp_path / "tuned twice")
+    newest = load(tmp_path / "tuned twice", NEWS)
+    for one, other in ((old, new), (new, newest), (old, newest)):
+        likeness = torch.cosine_similarity(one.classifier.weight.flatten(), other.classifier.weight.flatten(), dim=0)
+        assert abs(likeness) < 0.6  # of 32 random numbers each
+
+
 def test_classes_in_another_order_are_the_same_classes(tmp_path):
     folder = save(tmp_path / "model", names=NEWS[::-1])
     assert names_of(load(folder, NEWS)) == NEWS
@@ -121,3 +137,57 @@ def test_what_has_no_such_head_is_refused(tmp_path):
     with pytest.raises(ValueError, match="2 outputs for 4 classes"):
         torchnlp.new_head(BertForSequenceClassification(config), NEWS)
     assert names_of(torchnlp.new_head(BertForSequenceClassification(config), REVIEWS)) == REVIEWS
+
+
+# ----------------------------------------------------------------------------------------------------------- lesson 4
+
+
+def lesson() -> nbformat.NotebookNode:
+    """Lesson 4 with its claims, and a training just long enough for the loss to fall between its two reports."""
+    notebook = shortened("4-bert-classification", claims=True)
+    (train_data,) = [cell for cell in notebook.cells if cell.id == "train-data"]
+    train_data.source = train_data.source.replace("else 3", "else 24")
+    (train,) = [cell for cell in notebook.cells if cell.id == "train"]
+    train.source = train.source.replace("report_freq=50", "report_freq=12")
+    return notebook
+
+
+def printed(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """What each cell printed, by its id."""
+    return {
+        cell.id: "".join(output.get("text", "") for output in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+
+
+def fine_tuned(folder: Path, classes: list[str]) -> Path:
+    """The course's own model with outputs that are far from new, saved as a classifier of these classes."""
+    model = BertForSequenceClassification.from_pretrained(torchnlp.model_folder(), num_labels=len(classes))
+    torchnlp.new_head(model, classes)
+    torch.nn.init.normal_(model.classifier.weight, std=3.0)
+    model.save_pretrained(folder)
+    BertTokenizer.from_pretrained(torchnlp.model_folder()).save_pretrained(folder)
+    return folder
+
+
+def test_a_fine_tuned_model_gets_new_outputs_and_each_cell_runs_again_after_all_later_ones(tmp_path):
+    notebook = lesson()
+    again = [copy.deepcopy(cell) for cell in reversed(notebook.cells) if cell.cell_type == "code"]
+    for cell in again:
+        cell.id += "-again"
+    notebook.cells += again
+    folder = fine_tuned(tmp_path / "model", NEWS)
+    outputs = printed(execute(notebook, TORCHNLP_DATA="sample", TORCHNLP_MODEL=str(folder)))
+    told = [name for name, text in outputs.items() if "was fine-tuned before" in text]
+    assert told == ["model", "model-again"]
+    for name in ("step-forward", "step-forward-again"):  # with trained outputs the loss would be far from no idea
+        assert 1.2 < float(outputs[name].split("loss")[1].split(",")[0]) < 1.6
+    for name in ("mask-effect", "eval", "baseline", "step-backward"):
+        assert outputs[f"{name}-again"] == outputs[name], "it is about the untrained model, whenever it runs"
+
+
+def test_lesson_4_with_a_model_of_other_classes_names_the_remedy(tmp_path):
+    folder = save(tmp_path / "model", names=REVIEWS)
+    with pytest.raises(CellExecutionError, match=r"fine-tuned to the classes bad, good, .* set TORCHNLP_DATA"):
+        execute(lesson(), TORCHNLP_DATA="sample", TORCHNLP_MODEL=str(folder))
