@@ -1,0 +1,110 @@
+"""The lessons with small numbers in place of those that take time: every cell runs, in seconds instead of minutes.
+
+What is learned in so few steps is nothing, so the claims about it cannot hold: leave the claims out, or expect them to
+fail. A lesson that changes one of these numbers changes the table below as well.
+"""
+
+import os
+
+import nbformat
+from nbclient import NotebookClient
+
+import torchnlp
+
+NOTEBOOKS = torchnlp.ROOT / "notebooks"
+# Only the first texts are kept; a small folder keeps all.
+LOAD = "train_dataset, test_dataset, classes, _ = torchnlp.load_dataset()"
+FEWER_TEXTS = LOAD + "\ntrain_dataset, test_dataset = train_dataset[:160], test_dataset[:48]"
+LOAD_NAMES = "train_names, test_names, types = torchnlp.load_entities()"
+LOAD_QUESTIONS = "train_questions, test_questions = torchnlp.load_questions()"
+# For each lesson: what stands in the source of its code cells, and what replaces it.
+SMALLER = {
+    "1-attention": [
+        ("date_sentences(3000,", "date_sentences(96,"),
+        ("date_sentences(150,", "date_sentences(12,"),
+        ("steps=420", "steps=3"),
+        # So short a training gets no date right, so let the search for a telling digit take any answer.
+        ("    if text == sentence.target:\n", "    if len(text) > 9:\n"),
+        ("            if sentence.source[heavy].isalnum():\n", "            if True:\n"),
+        ("sentence_lengths = [32, 64, 128, 256, 512]", "sentence_lengths = [32, 64]"),
+    ],
+    "2-transformers": [
+        ("steps=200", "steps=3"),
+        ("date_sentences(6000,", "date_sentences(96,"),
+        ("date_sentences(300,", "date_sentences(12,"),
+        ("steps=450", "steps=3"),
+        ("text_lengths = [16, 32, 64, 128, 256, 512, 1024]", "text_lengths = [16, 32]"),
+        ("[:15_000]", "[:96]"),
+        ("else 8", "else 1"),
+    ],
+    "3-bert": [
+        (LOAD, FEWER_TEXTS),
+        ("STEPS = 480 if", "STEPS = 12 if"),
+    ],
+    "4-bert-classification": [
+        (LOAD, FEWER_TEXTS),
+        ("else 150", "else 3"),
+        ("range(300)", "range(3)"),
+    ],
+    "5-beyond-classification": [
+        (LOAD_NAMES, LOAD_NAMES + "\ntrain_names, test_names = train_names[:160], test_names[:48]"),
+        (
+            LOAD_QUESTIONS,
+            LOAD_QUESTIONS + "\ntrain_questions, test_questions = train_questions[:160], test_questions[:48]",
+        ),
+        ("NAMES_STEPS, NAMES_RATE = 240,", "NAMES_STEPS, NAMES_RATE = 3,"),
+        ("ANSWERS_STEPS, ANSWERS_RATE = 160,", "ANSWERS_STEPS, ANSWERS_RATE = 3,"),
+    ],
+    "6-faster-and-bigger": [
+        ("TIMED = 2 ", "TIMED = 1 "),
+        ("LEARNED = 208 ", "LEARNED = 40 "),
+        ("MAX_LENGTH = 128", "MAX_LENGTH = 24"),
+        ("tested = test_dataset[:100]", "tested = test_dataset[:16]"),
+        ("duration=0.3", "duration=0.01"),
+        ('"--iterations", "5"', '"--iterations", "2"'),
+    ],
+}
+
+
+def shortened(lesson: str, claims: bool = False) -> nbformat.NotebookNode:
+    """A lesson with small numbers in place of those that take time.
+
+    Args:
+        lesson: its name without the ending, such as ``"2-transformers"``.
+        claims: keep the cells with the tag ``claim``; without this they are dropped.
+
+    Returns:
+        The notebook, to be executed; no file is written.
+
+    Raises:
+        AssertionError: the lesson holds one of the old numbers not exactly once.
+    """
+    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for old, new in SMALLER[lesson]:
+        holders = [cell for cell in code if old in cell.source]
+        assert len(holders) == 1, f"{lesson}: {old!r} stands in {len(holders)} cells; mend the table in {__file__}"
+        holders[0].source = holders[0].source.replace(old, new)
+    if not claims:
+        notebook.cells = [cell for cell in notebook.cells if "claim" not in cell.metadata.get("tags", [])]
+    return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, **environment: str) -> nbformat.NotebookNode:
+    """Execute a notebook in a kernel of its own, in the folder of the lessons, and return it with its outputs.
+
+    Args:
+        notebook: what :func:`shortened` returns.
+        environment: settings for the kernel beside those of this process, such as ``TORCHNLP_DATA``.
+
+    Raises:
+        CellExecutionError: a cell failed; the message holds the cell and its error.
+    """
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": NOTEBOOKS}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    return client.execute(env={**os.environ, **environment})
