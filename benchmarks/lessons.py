@@ -3,8 +3,8 @@
     python benchmarks/lessons.py [--html FOLDER] [--save] [NOTEBOOK ...]
 
 The news is that of ``TORCHNLP_DATA``; the budgets are for the sample on two CPU cores. The peak memory is that of the
-lesson's kernel, and on CUDA that of its tensors, too. With ``--html`` the executed lessons are written to a folder. If a
-cell of a lesson raised an error, the exit status is 1, and ``--save`` saves nothing.
+lesson's kernel, and on CUDA that of its tensors, too. With ``--html`` the executed lessons are written to a folder. If
+a cell of a lesson raised an error, the exit status is 1, and ``--save`` saves nothing.
 """
 
 import argparse
