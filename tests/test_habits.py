@@ -201,6 +201,14 @@ def printed(cell: nbformat.NotebookNode) -> str:
     return re.sub(r"\d+(\.\d+)? s\b", "TIME", text)
 
 
+# Which cells of a lesson train something of which the cells after them go on
+STARTS_ANEW = {
+    "1-attention": "^train-",
+    "2-transformers": "-train$",
+    "5-beyond-classification": "^train-",
+}
+
+
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_each_cell_of_a_lesson_runs_twice(lesson, tiny_model):
     """A cell that learns learns the same the second time: it starts anew, and does not go on where it was."""
@@ -208,14 +216,6 @@ def test_each_cell_of_a_lesson_runs_twice(lesson, tiny_model):
     for once, again in zip(notebook.cells[::2], notebook.cells[1::2], strict=True):
         if torchnlp.device.type == "cpu" and re.search(STARTS_ANEW.get(lesson, "^$"), once.id):
             assert printed(once) == printed(again), once.id
-
-
-# Which cells of a lesson train something of which the cells after them go on
-STARTS_ANEW = {
-    "1-attention": "^train-",
-    "2-transformers": "-train$",
-    "5-beyond-classification": "^train-",
-}
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
