@@ -8,12 +8,13 @@ import nbformat
 import pytest
 import torch
 from nbclient.exceptions import CellExecutionError
+from own_texts import REVIEWS, TOPICS, seven_classes, two_classes
 from shortened import execute, shortened
 from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel, BertTokenizer
 
 import torchnlp
 
-REVIEWS = ["bad", "good"]
+REVIEWS, TOPICS = list(REVIEWS), list(TOPICS)
 NEWS = torchnlp.CLASSES
 TINY = {
     "vocab_size": 30522,
@@ -54,7 +55,7 @@ def names_of(model: BertForSequenceClassification) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- new_head
 
 
-@pytest.mark.parametrize("classes", [REVIEWS, NEWS, list("abcdefg")], ids=len)
+@pytest.mark.parametrize("classes", [REVIEWS, NEWS, TOPICS], ids=len)
 def test_the_head_of_a_pretrained_model_gets_names_and_keeps_its_weights(tmp_path, capsys, classes):
     folder = save(tmp_path / "model", BertModel)
     torchnlp.set_seed(0)
@@ -171,20 +172,29 @@ def fine_tuned(folder: Path, classes: list[str]) -> Path:
     return folder
 
 
-def test_a_fine_tuned_model_gets_new_outputs_and_each_cell_runs_again_after_all_later_ones(tmp_path):
+def test_lesson_4_claims_what_holds_on_two_classes_and_runs_again_cell_by_cell(tmp_path):
+    """Each cell runs a second time after all that follow it: from the last one back to the first."""
     notebook = lesson()
     again = [copy.deepcopy(cell) for cell in reversed(notebook.cells) if cell.cell_type == "code"]
     for cell in again:
         cell.id += "-again"
     notebook.cells += again
-    folder = fine_tuned(tmp_path / "model", NEWS)
-    outputs = printed(execute(notebook, TORCHNLP_DATA="sample", TORCHNLP_MODEL=str(folder)))
-    told = [name for name, text in outputs.items() if "was fine-tuned before" in text]
-    assert told == ["model", "model-again"]
-    for name in ("step-forward", "step-forward-again"):  # with trained outputs the loss would be far from no idea
-        assert 1.2 < float(outputs[name].split("loss")[1].split(",")[0]) < 1.6
+    outputs = printed(execute(notebook, TORCHNLP_DATA=str(two_classes(tmp_path / "reviews"))))
+    assert "ln 2 is 0.693" in outputs["step-forward"] and "guessing:  0.500" in outputs["baseline"]
+    assert {line.split()[0] for line in outputs["keep-pipeline"].splitlines()} <= set(REVIEWS)
     for name in ("mask-effect", "eval", "baseline", "step-backward"):
         assert outputs[f"{name}-again"] == outputs[name], "it is about the untrained model, whenever it runs"
+
+
+def test_lesson_4_claims_what_holds_on_seven_classes_with_a_model_fine_tuned_to_them(tmp_path):
+    folder, texts = fine_tuned(tmp_path / "model", TOPICS), seven_classes(tmp_path / "notes")
+    outputs = printed(execute(lesson(), TORCHNLP_DATA=str(texts), TORCHNLP_MODEL=str(folder)))
+    told = [name for name, text in outputs.items() if f"{folder} was fine-tuned before (Weather, Cooking," in text]
+    assert told == ["model"]
+    assert "ln 7 is 1.946" in outputs["step-forward"]
+    loss = float(outputs["step-forward"].split("loss")[1].split(",")[0])
+    assert 1.7 < loss < 2.2, "with the trained outputs it would be far from having no idea"
+    assert all(f"{name} 0." in line for name in TOPICS for line in outputs["own"].splitlines())
 
 
 def test_lesson_4_with_a_model_of_other_classes_names_the_remedy(tmp_path):
