@@ -1039,7 +1039,10 @@ def encode(
         raise TypeError(f"{x!r} is {type(x).__name__}, no text: give one string, or call encode for each of a list")
     voc = vocab if voc is None else voc
     if voc is None:
-        raise RuntimeError("there is no vocabulary yet: call load_dataset() first, or pass voc=")
+        raise RuntimeError(
+            "there is no vocabulary yet: call load_dataset() first, or pass voc=; the workers of a DataLoader "
+            "know only what they are given: collate_fn=functools.partial(torchnlp.padify, voc=vocab)"
+        )
     if unk is None:
         unk = voc.stoi.get("<unk>", 0)
     return [voc.stoi.get(token, unk) for token in tokenizer(x)]
@@ -1321,7 +1324,12 @@ def new_head(model: nn.Module, classes: Sequence[str]) -> nn.Module:
             )
         what = f"{len(names)} classes without names" if unnamed else ", ".join(names)
         print(f"{model.name_or_path} was fine-tuned before ({what}): its body is used, with new, untrained outputs.")
-        nn.init.normal_(model.classifier.weight, std=model.config.initializer_range)
+        # The same seed alone would draw the outputs that the body was trained with, and knows already.
+        seed = random.Random(f"{torch.randint(2**31, ()).item()} {model.classifier.weight.sum().item()}").getrandbits(
+            63
+        )
+        generator = torch.Generator().manual_seed(seed)
+        nn.init.normal_(model.classifier.weight, std=model.config.initializer_range, generator=generator)
         nn.init.zeros_(model.classifier.bias)
         model.config.problem_type = None  # a regression's, for instance: now the labels decide it
     model.config.id2label = dict(enumerate(classes))

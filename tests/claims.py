@@ -326,7 +326,7 @@ CLAIMS = {
             },
             [
                 {"is_news": False, "history": {"loss": [1.0, 0.3, 1.1]}},
-                {"test_accuracy": 0.89},
+                {"test_accuracy": 0.84},
                 {"guessing": 0.5},
                 {"train_dataset": [0] * 120_000, "test_accuracy": 0.86},
             ],
@@ -353,7 +353,7 @@ CLAIMS = {
             [
                 {"is_news": False, "frozen_loss": torch.tensor(0.7)},
                 {"frozen_accuracy": 0.6},
-                {"first_accuracy": 0.84},
+                {"first_accuracy": 0.79},
             ],
         ),
     },

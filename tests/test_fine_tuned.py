@@ -1,15 +1,20 @@
 """Fine-tuned models: a new head for each, names of classes that are kept, and lesson 4 with such a model."""
 
+import copy
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
+from nbclient.exceptions import CellExecutionError
+from own_texts import REVIEWS, TOPICS, seven_classes, two_classes
+from shortened import execute, shortened
 from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, BertModel, BertTokenizer
 
 import torchnlp
 
-REVIEWS = ["bad", "good"]
+REVIEWS, TOPICS = list(REVIEWS), list(TOPICS)
 NEWS = torchnlp.CLASSES
 TINY = {
     "vocab_size": 30522,
@@ -50,7 +55,7 @@ def names_of(model: BertForSequenceClassification) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- new_head
 
 
-@pytest.mark.parametrize("classes", [REVIEWS, NEWS, list("abcdefg")], ids=len)
+@pytest.mark.parametrize("classes", [REVIEWS, NEWS, TOPICS], ids=len)
 def test_the_head_of_a_pretrained_model_gets_names_and_keeps_its_weights(tmp_path, capsys, classes):
     folder = save(tmp_path / "model", BertModel)
     torchnlp.set_seed(0)
@@ -73,6 +78,18 @@ def test_of_a_fine_tuned_model_the_body_is_kept_and_the_head_is_new(tmp_path, ca
     assert told.count("\n") == 1
     assert f"{folder} was fine-tuned before (World, Sports, Business, Sci/Tech)" in told and "new, untrained" in told
     assert torch.equal(load(folder, NEWS).classifier.weight, model.classifier.weight), "the seed decides"
+
+
+def test_the_seed_of_the_training_does_not_bring_its_outputs_back(tmp_path):
+    """The body would know them, and the untrained baseline would be as good as a trained model."""
+    load(save(tmp_path / "pretrained", BertModel), NEWS).save_pretrained(tmp_path / "tuned")
+    new = load(tmp_path / "tuned", NEWS)
+    old = BertForSequenceClassification.from_pretrained(tmp_path / "tuned")
+    new.save_pretrained(tmp_path / "tuned twice")
+    newest = load(tmp_path / "tuned twice", NEWS)
+    for one, other in ((old, new), (new, newest), (old, newest)):
+        likeness = torch.cosine_similarity(one.classifier.weight.flatten(), other.classifier.weight.flatten(), dim=0)
+        assert abs(likeness) < 0.6  # of 32 random numbers each
 
 
 def test_classes_in_another_order_are_the_same_classes(tmp_path):
@@ -121,3 +138,66 @@ def test_what_has_no_such_head_is_refused(tmp_path):
     with pytest.raises(ValueError, match="2 outputs for 4 classes"):
         torchnlp.new_head(BertForSequenceClassification(config), NEWS)
     assert names_of(torchnlp.new_head(BertForSequenceClassification(config), REVIEWS)) == REVIEWS
+
+
+# ----------------------------------------------------------------------------------------------------------- lesson 4
+
+
+def lesson() -> nbformat.NotebookNode:
+    """Lesson 4 with its claims, and a training just long enough for the loss to fall between its two reports."""
+    notebook = shortened("4-bert-classification", claims=True)
+    (train_data,) = [cell for cell in notebook.cells if cell.id == "train-data"]
+    train_data.source = train_data.source.replace("else 3", "else 24")
+    (train,) = [cell for cell in notebook.cells if cell.id == "train"]
+    train.source = train.source.replace("report_freq=50", "report_freq=12")
+    return notebook
+
+
+def printed(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """What each cell printed, by its id."""
+    return {
+        cell.id: "".join(output.get("text", "") for output in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+
+
+def fine_tuned(folder: Path, classes: list[str]) -> Path:
+    """The course's own model with outputs that are far from new, saved as a classifier of these classes."""
+    model = BertForSequenceClassification.from_pretrained(torchnlp.model_folder(), num_labels=len(classes))
+    torchnlp.new_head(model, classes)
+    torch.nn.init.normal_(model.classifier.weight, std=3.0)
+    model.save_pretrained(folder)
+    BertTokenizer.from_pretrained(torchnlp.model_folder()).save_pretrained(folder)
+    return folder
+
+
+def test_lesson_4_claims_what_holds_on_two_classes_and_runs_again_cell_by_cell(tmp_path):
+    """Each cell runs a second time after all that follow it: from the last one back to the first."""
+    notebook = lesson()
+    again = [copy.deepcopy(cell) for cell in reversed(notebook.cells) if cell.cell_type == "code"]
+    for cell in again:
+        cell.id += "-again"
+    notebook.cells += again
+    outputs = printed(execute(notebook, TORCHNLP_DATA=str(two_classes(tmp_path / "reviews"))))
+    assert "ln 2 is 0.693" in outputs["step-forward"] and "guessing:  0.500" in outputs["baseline"]
+    assert {line.split()[0] for line in outputs["keep-pipeline"].splitlines()} <= set(REVIEWS)
+    for name in ("mask-effect", "eval", "baseline", "step-backward"):
+        assert outputs[f"{name}-again"] == outputs[name], "it is about the untrained model, whenever it runs"
+
+
+def test_lesson_4_claims_what_holds_on_seven_classes_with_a_model_fine_tuned_to_them(tmp_path):
+    folder, texts = fine_tuned(tmp_path / "model", TOPICS), seven_classes(tmp_path / "notes")
+    outputs = printed(execute(lesson(), TORCHNLP_DATA=str(texts), TORCHNLP_MODEL=str(folder)))
+    told = [name for name, text in outputs.items() if f"{folder} was fine-tuned before (Weather, Cooking," in text]
+    assert told == ["model"]
+    assert "ln 7 is 1.946" in outputs["step-forward"]
+    loss = float(outputs["step-forward"].split("loss")[1].split(",")[0])
+    assert 1.7 < loss < 2.2, "with the trained outputs it would be far from having no idea"
+    assert all(f"{name} 0." in line for name in TOPICS for line in outputs["own"].splitlines())
+
+
+def test_lesson_4_with_a_model_of_other_classes_names_the_remedy(tmp_path):
+    folder = save(tmp_path / "model", names=REVIEWS)
+    with pytest.raises(CellExecutionError, match=r"fine-tuned to the classes bad, good, .* set TORCHNLP_DATA"):
+        execute(lesson(), TORCHNLP_DATA="sample", TORCHNLP_MODEL=str(folder))

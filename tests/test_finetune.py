@@ -19,6 +19,7 @@ import psutil
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from own_texts import seven_classes, two_classes
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel, BertTokenizer, pipeline
@@ -205,6 +206,37 @@ def test_the_final_folder_answers_with_the_names_of_the_classes(run, settings, t
     assert {answer["label"] for answer in answers} <= set(classes)
 
 
+@pytest.mark.parametrize("make", [two_classes, seven_classes])
+def test_any_number_of_classes(run, monkeypatch, tmp_path, make):
+    monkeypatch.setenv("TORCHNLP_DATA", str(make(tmp_path / "texts")))
+    written = run("out", "--iterations", 3)
+    _, test, classes, _ = torchnlp.load_dataset()
+    assert written["settings"]["classes"] == classes and written["answered"] == len(test)
+    classify = pipeline(
+        "text-classification", model=str(tmp_path / "out" / "model"), device=torchnlp.device, top_k=None
+    )
+    (answer,) = classify(["It was lovely."])
+    assert sorted(row["label"] for row in answer) == sorted(classes)
+
+
+def test_a_fine_tuned_model_is_trained_on_with_new_outputs(run, monkeypatch, tmp_path, capsys):
+    first = run("first", "--iterations", 3)
+    assert "fine-tuned before" not in capsys.readouterr().out
+    monkeypatch.setenv("TORCHNLP_MODEL", str(tmp_path / "first" / "model"))
+    second = run("second", "--iterations", 3, "--lr", 1e-9)  # so low that nothing moves
+    assert capsys.readouterr().out.count("was fine-tuned before (World, Sports, Business, Sci/Tech)") == 1
+    for name, weight in first["weights"].items():
+        assert torch.allclose(second["weights"][name], weight, atol=1e-6) == ("classifier" not in name), name
+
+
+def test_a_model_of_other_classes_is_refused(run, monkeypatch, tmp_path):
+    run("first", "--iterations", 1)
+    monkeypatch.setenv("TORCHNLP_MODEL", str(tmp_path / "first" / "model"))
+    monkeypatch.setenv("TORCHNLP_DATA", str(two_classes(tmp_path / "texts")))
+    with pytest.raises(torchnlp.ModelError, match=r"classes World, .* the texts are of bad, good: set TORCHNLP_DATA"):
+        run("second", "--iterations", 1)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has rights of another kind")
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
 def test_results_have_the_rights_of_any_new_file(run, tmp_path, monkeypatch, umask):
@@ -354,6 +386,18 @@ def test_other_news_is_no_continuation(run, monkeypatch):
         run("out", "--iterations", 9, "--checkpoint-freq", 2)
     monkeypatch.setenv("TORCHNLP_DATA", "sample")
     with pytest.raises(finetune.RunError, match="made with news="):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume")
+
+
+def test_other_names_of_the_classes_are_no_continuation(run, monkeypatch, tmp_path):
+    texts = seven_classes(tmp_path / "texts")
+    monkeypatch.setenv("TORCHNLP_DATA", str(texts))
+    break_off(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run("out", "--iterations", 9, "--checkpoint-freq", 2)
+    names = (texts / "classes.txt").read_text(encoding="utf-8").replace("Music", "Concerts")
+    (texts / "classes.txt").write_text(names, encoding="utf-8")
+    with pytest.raises(finetune.RunError, match=r"made with classes=\['Weather', 'Cooking', 'Music'"):
         run("out", "--iterations", 9, "--checkpoint-freq", 2, "--resume")
 
 
