@@ -5,9 +5,11 @@ fail. A lesson that changes one of these numbers changes the table below as well
 """
 
 import os
+from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from transformers import BertConfig, BertModel, BertTokenizer
 
 import torchnlp
 
@@ -108,3 +110,12 @@ def execute(notebook: nbformat.NotebookNode, **environment: str) -> nbformat.Not
         extra_arguments=["--log-level=ERROR"],
     )
     return client.execute(env={**os.environ, **environment})
+
+
+def tiny_model(folder: Path) -> str:
+    """Save a BERT of four narrow layers with the default model's vocabulary; return its folder, for TORCHNLP_MODEL."""
+    tokenizer = BertTokenizer.from_pretrained(torchnlp.model_folder())
+    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)

@@ -17,8 +17,7 @@ import pytest
 from jupyterlab.commands import get_app_dir
 from jupyterlab_server.settings_utils import get_settings
 from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError
-from shortened import NOTEBOOKS, execute, shortened
-from transformers import BertConfig, BertModel, BertTokenizer
+from shortened import NOTEBOOKS, execute, shortened, tiny_model
 
 import torchnlp
 
@@ -175,14 +174,9 @@ def test_no_setting_of_warnings_shows_one_in_a_notebook(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory) -> str:
-    """A folder with a BERT of four narrow layers and the default model's vocabulary."""
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = BertTokenizer.from_pretrained(torchnlp.model_folder())
-    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+def tiny(tmp_path_factory) -> str:
+    """The folder of a model that is quick."""
+    return tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 def twice(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -211,20 +205,20 @@ STARTS_ANEW = {
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_each_cell_of_a_lesson_runs_twice(lesson, tiny_model):
+def test_each_cell_of_a_lesson_runs_twice(lesson, tiny):
     """A cell that learns learns the same the second time: it starts anew, and does not go on where it was."""
-    notebook = execute(twice(shortened(lesson)), TORCHNLP_MODEL=tiny_model)
+    notebook = execute(twice(shortened(lesson)), TORCHNLP_MODEL=tiny)
     for once, again in zip(notebook.cells[::2], notebook.cells[1::2], strict=True):
         if torchnlp.device.type == "cpu" and re.search(STARTS_ANEW.get(lesson, "^$"), once.id):
             assert printed(once) == printed(again), once.id
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_each_cell_of_a_solution_runs_twice(lesson, tiny_model):
+def test_each_cell_of_a_solution_runs_twice(lesson, tiny):
     notebook = nbformat.read(NOTEBOOKS / "solutions" / f"{lesson}.ipynb", as_version=4)
     for cell in notebook.cells:
         cell.source = cell.source.replace("for epoch in range(8)", "for epoch in range(1)")  # the one that takes long
-    execute(twice(notebook), TORCHNLP_MODEL=tiny_model)
+    execute(twice(notebook), TORCHNLP_MODEL=tiny)
 
 
 # -------------------------------------------------------------------------------------- workers that start from nothing

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_texts import REVIEWS, TESTED, TOPICS, TRAINING, seven_classes, two_classes
-from shortened import SMALLER, execute, shortened
+from shortened import SMALLER, execute, shortened, tiny_model
 
 import torchnlp
 
@@ -530,7 +530,13 @@ def test_every_lesson_can_be_shortened(lesson):
     assert claims == {cell.id for cell in whole.cells} - {cell.id for cell in without_claims.cells} and claims
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> str:
+    """The folder of a model that is quick."""
+    return tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("lesson", ["2-transformers", "3-bert", "4-bert-classification", "6-faster-and-bigger"])
-def test_a_lesson_runs_on_own_texts(tmp_path, lesson, make):
-    execute(shortened(lesson), TORCHNLP_DATA=str(make(tmp_path / "own texts")))
+def test_a_lesson_runs_on_own_texts(tmp_path, tiny, lesson, make):
+    execute(shortened(lesson), TORCHNLP_DATA=str(make(tmp_path / "own texts")), TORCHNLP_MODEL=tiny)
