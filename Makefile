@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # JupyterLab refuses to start as root unless told so; in a container there often is no one else.
 LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+# It opens on the start page, which it shows instead of the Markdown text, and does not ask about news.
+LAB_SETTINGS := --LabApp.default_url=/lab/tree/notebooks/README.md --LabApp.app_settings_dir=scripts/jupyterlab
 # Tests and committed outputs use the sample and two threads, and never the network.
 TEST_SETTINGS := TORCHNLP_DATA=sample OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1
 
@@ -22,7 +24,7 @@ bert/config.json: | .venv/.ready
 	$(BIN)/python -m torchnlp
 
 lab: setup
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks --LabApp.news_url=None $(LAB_FLAGS)
+	$(BIN)/python -m jupyterlab $(LAB_SETTINGS) $(LAB_FLAGS)
 
 test: setup
 	$(TEST_SETTINGS) $(BIN)/python -m pytest
@@ -30,23 +32,26 @@ test: setup
 run: setup
 	$(BIN)/python benchmarks/lessons.py --html build
 
-# Each writes its section of benchmarks/RESULTS.md, or prints a table for benchmarks/seeds.md. It takes an hour or two.
+# Each writes its section of benchmarks/RESULTS.md or margins.md, or prints a table for seeds.md. It takes some hours.
 # NEWS=folder names a folder in AG News' layout; without it, AG News where it can be had, else the sample.
 NEWS ?=
+NEWS_FOLDER := $(if $(NEWS),"$(NEWS)")
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	$(BIN)/python benchmarks/limit.py --save --compile $(NEWS)
-	$(BIN)/python benchmarks/growth.py --save $(NEWS)
-	$(BIN)/python benchmarks/loading.py --save $(NEWS)
-	$(BIN)/python benchmarks/scaling.py --save $(NEWS)
-	$(BIN)/python benchmarks/finetuning.py --save $(NEWS)
+	$(BIN)/python benchmarks/limit.py --save --compile $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/growth.py --save $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/loading.py --save $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/scaling.py --save $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/finetuning.py --save $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/precision.py --save $(NEWS_FOLDER)
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/lessons.py --save
-	TORCHNLP_DATA=$(or $(NEWS),auto) $(BIN)/python benchmarks/lessons.py --save
+	TORCHNLP_DATA=$(or $(NEWS_FOLDER),auto) $(BIN)/python benchmarks/lessons.py --save
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 1-attention 1 2 3
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 2-transformers 11 12 13
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 3-bert 21 22 23
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 5-beyond-classification 21 22 23
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 6-faster-and-bigger 1 2 3
+	$(BIN)/python benchmarks/margins.py --save
 
 clean:
 	rm -rf .venv build data/ag_news bert/*.safetensors bert/*.json bert/vocab.txt

@@ -1039,7 +1039,10 @@ def encode(
         raise TypeError(f"{x!r} is {type(x).__name__}, no text: give one string, or call encode for each of a list")
     voc = vocab if voc is None else voc
     if voc is None:
-        raise RuntimeError("there is no vocabulary yet: call load_dataset() first, or pass voc=")
+        raise RuntimeError(
+            "there is no vocabulary yet: call load_dataset() first, or pass voc=; the workers of a DataLoader "
+            "know only what they are given: collate_fn=functools.partial(torchnlp.padify, voc=vocab)"
+        )
     if unk is None:
         unk = voc.stoi.get("<unk>", 0)
     return [voc.stoi.get(token, unk) for token in tokenizer(x)]

@@ -3,8 +3,8 @@
     python benchmarks/lessons.py [--html FOLDER] [--save] [NOTEBOOK ...]
 
 The news is that of ``TORCHNLP_DATA``; the budgets are for the sample on two CPU cores. The peak memory is that of the
-lesson's kernel, and on CUDA that of its tensors, too. With ``--html`` the executed lessons are written to a folder. The
-exit status is 1 if a cell of a lesson raised an error.
+lesson's kernel, and on CUDA that of its tensors, too. With ``--html`` the executed lessons are written to a folder. If
+a cell of a lesson raised an error, the exit status is 1, and ``--save`` saves nothing.
 """
 
 import argparse
@@ -89,7 +89,6 @@ def main() -> int:
             seconds, memory = execute_and_measure(notebook, path.parent)
         except (CellExecutionError, DeadKernelError) as error:
             failures += 1
-            rows.append([path.stem, "failed", budget, "", ""])
             print(f"failed\n{error}", flush=True)
             continue
         peak, gpu = show_mib(memory.get("peak")), show_mib(memory["gpu"]) if "gpu" in memory else "no CUDA"
@@ -101,7 +100,9 @@ def main() -> int:
             arguments.html.mkdir(parents=True, exist_ok=True)
             page, _ = HTMLExporter().from_notebook_node(notebook)
             (arguments.html / f"{path.stem}.html").write_text(page, encoding="utf-8")
-    if arguments.save:
+    if arguments.save and failures:
+        print("nothing was saved: mend what failed, then measure all of them again")
+    elif arguments.save:
         for_sample = "" if on_sample else " The budgets are for the sample, on two CPU cores."
         report.say(f"News: `TORCHNLP_DATA={short(source)}`.{for_sample}")
         report.table(["lesson", "seconds", "budget", "peak MiB of the kernel", "peak MiB of its tensors on CUDA"], rows)

@@ -162,6 +162,9 @@ CLAIMS = {
         "news-count-claim": ({"news_counted": 369_028, "news_predicted": 369_028}, [{"news_counted": 369_027}]),
         "news-claim": (
             {
+                "is_news": True,
+                "trained_loss": 0.1,
+                "untrained_loss": 1.4,
                 "train_dataset": [0] * 1000,
                 "untrained_accuracy": 0.25,
                 "lstm_accuracy": 0.55,
@@ -169,6 +172,8 @@ CLAIMS = {
                 "transformer_accuracy": 0.85,
             },
             [
+                {"trained_loss": 1.5},
+                {"trained_loss": 1.5, "is_news": False},
                 {"untrained_accuracy": 0.5},
                 {"untrained_accuracy": 0.25, "transformer_accuracy": 0.4, "lstm_accuracy": 0.3},
                 {"lstm_accuracy": 0.9},
@@ -192,8 +197,8 @@ CLAIMS = {
             ],
         ),
         "wordpiece-claim": (
-            {"differing": [], "frequency": dict.fromkeys(range(11_000), 1)},
-            [{"differing": ["court"]}, {"frequency": {"court": 1}}],
+            {"differing": [], "frequency": dict.fromkeys(range(11_000), 1), "is_news": True},
+            [{"differing": ["court"]}, {"differing": ["court"], "is_news": False}, {"frequency": {"court": 1}}],
         ),
         "states-claim": (
             {
@@ -223,21 +228,29 @@ CLAIMS = {
         "mask-claim": (
             {
                 "shares": {"chosen": 0.151, "[MASK]": 0.79, "another": 0.105, "as it was": 0.105},
+                "text_pieces": 60_000,
+                "chosen_pieces": 9_000,
                 "blanked": torch.tensor([[7, 103, 9]]),
                 "chosen": torch.tensor([[False, True, False]]),
                 "texts": {"input_ids": torch.tensor([[7, 8, 9]])},
             },
             [
-                {"shares": {"chosen": 0.2, "[MASK]": 0.79, "another": 0.105, "as it was": 0.105}},
+                {"shares": {"chosen": 0.16, "[MASK]": 0.79, "another": 0.105, "as it was": 0.105}},
                 {"shares": {"chosen": 0.151, "[MASK]": 1.0, "another": 0.0, "as it was": 0.0}},
                 {"shares": {"chosen": 0.151, "[MASK]": 0.8, "another": 0.1, "as it was": 0.0}},
+                {"text_pieces": 10**8},
                 {"blanked": torch.tensor([[7, 103, 8]])},
             ],
         ),
         "head-claim": ({"tied": True}, [{"tied": False}]),
-        "before-claim": ({"accuracy_before": 0.0, "new_head": True}, [{"accuracy_before": 0.02}]),
+        "before-claim": (
+            {"accuracy_before": 0.0, "new_head": True, "is_news": True},
+            [{"accuracy_before": 0.02}, {"accuracy_before": 0.2, "is_news": False}],
+        ),
         "after-claim": (
             {
+                "is_news": True,
+                "losses": torch.linspace(8, 5, 480),
                 "train_texts": [0] * 1000,
                 "new_head": True,
                 "accuracy_after": 0.2,
@@ -246,6 +259,8 @@ CLAIMS = {
                 "loss_frequency": 7.5,
             },
             [
+                {"losses": torch.linspace(5, 8, 480)},
+                {"losses": torch.linspace(5, 8, 480), "is_news": False},
                 {"accuracy_after": 0.14},
                 {"train_texts": [0] * 15_000},
                 {"accuracy_frequency": 0.15},
@@ -253,19 +268,36 @@ CLAIMS = {
             ],
         ),
         "shown-claim": (
-            {"shown_accuracy": {"[MASK]": 0.12, "kept": 0.6, "replaced": 0.1}, "accuracy_frequency": 0.04},
+            {
+                "is_news": True,
+                "by_shown": {"[MASK]": [1, 2], "kept": [3], "replaced": []},
+                "answers": FOUR[:3],
+                "shown_accuracy": {"[MASK]": 0.12, "kept": 0.6, "replaced": 0.1},
+                "accuracy_frequency": 0.04,
+            },
             [
+                {"answers": FOUR},
+                {"answers": FOUR, "is_news": False},
                 {"accuracy_frequency": 0.1},
                 {"shown_accuracy": {"[MASK]": 0.12, "kept": 0.1, "replaced": 0.1}},
             ],
         ),
         "kinds-claim": (
-            {"kind_accuracy": {"50 most frequent": 0.5, "other first pieces": 0.05, "rest of a word": 0.1}},
-            [{"kind_accuracy": {"50 most frequent": 0.1, "other first pieces": 0.05, "rest of a word": 0.1}}],
+            {
+                "is_news": True,
+                "by_kind": {"50 most frequent": [1], "other first pieces": [2], "rest of a word": []},
+                "by_shown": {"[MASK]": [1, 2]},
+                "kind_accuracy": {"50 most frequent": 0.5, "other first pieces": 0.05, "rest of a word": 0.1},
+            },
+            [
+                {"by_shown": {"[MASK]": [1, 2, 3]}},
+                {"by_shown": {"[MASK]": [1, 2, 3]}, "is_news": False},
+                {"kind_accuracy": {"50 most frequent": 0.1, "other first pieces": 0.05, "rest of a word": 0.1}},
+            ],
         ),
         "bill-claim": (
-            {"ratio": 200_000, "pretraining_operations": 2e19},
-            [{"ratio": 10_000}, {"pretraining_operations": 2e22}],
+            {"ratio": 200_000, "pretraining_operations": 2e19, "is_news": True},
+            [{"ratio": 90_000}, {"ratio": 70_000, "is_news": False}, {"pretraining_operations": 2e22}],
         ),
     },
     "4-bert-classification": {
@@ -294,7 +326,7 @@ CLAIMS = {
             },
             [
                 {"is_news": False, "history": {"loss": [1.0, 0.3, 1.1]}},
-                {"test_accuracy": 0.89},
+                {"test_accuracy": 0.84},
                 {"guessing": 0.5},
                 {"train_dataset": [0] * 120_000, "test_accuracy": 0.86},
             ],
@@ -321,7 +353,7 @@ CLAIMS = {
             [
                 {"is_news": False, "frozen_loss": torch.tensor(0.7)},
                 {"frozen_accuracy": 0.6},
-                {"first_accuracy": 0.84},
+                {"first_accuracy": 0.79},
             ],
         ),
     },
@@ -427,8 +459,14 @@ CLAIMS = {
                 "lengths": [5, 6],
                 "grouped_cells": 12,
                 "random_cells": 14,
+                "is_news": True,
             },
-            [{"together": {"input_ids": TWO}}, {"grouped_cells": 14}],
+            [
+                {"together": {"input_ids": TWO}},
+                {"grouped_cells": 15, "is_news": False},
+                {"lengths": [5, 8], "is_news": False},
+                {"grouped_cells": 14},
+            ],
         ),
         "proof-fused-claim": (
             {"weights_before": ONE, "weights_simple": ONE + 2e-4, "weights_fused": ONE + 2e-4},
@@ -443,8 +481,16 @@ CLAIMS = {
             ],
         ),
         "ladder-claim": (
-            {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.9, "batches of 16": 0.8}},
+            {
+                "is_news": True,
+                "measured": {"old loop": 0.1, "larger rate, up and down": 0.05, "batches of 16": 0.04},
+                "rungs": {"old loop": {}, "larger rate, up and down": {}, "batches of 16": {}},
+                "TRAINED": ["old loop", "larger rate, up and down", "batches of 16"],
+                "accuracies": {"old loop": 0.5, "larger rate, up and down": 0.9, "batches of 16": 0.8},
+            },
             [
+                {"measured": {"old loop": 0.1}, "is_news": False},
+                {"TRAINED": ["old loop"], "is_news": False},
                 {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.6, "batches of 16": 0.8}},
                 {"accuracies": {"old loop": 0.8, "larger rate, up and down": 0.75, "batches of 16": 0.8}},
                 {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.9, "batches of 16": 0.4}},

@@ -35,7 +35,7 @@ SMALLER = {
         ("steps=450", "steps=3"),
         ("text_lengths = [16, 32, 64, 128, 256, 512, 1024]", "text_lengths = [16, 32]"),
         ("[:15_000]", "[:96]"),
-        ("else 8", "else 1"),
+        ("else max(8, 8_000 // len(train_dataset))", "else 1"),
     ],
     "3-bert": [
         (LOAD, FEWER_TEXTS),
@@ -59,7 +59,7 @@ SMALLER = {
         ("TIMED = 2 ", "TIMED = 1 "),
         ("LEARNED = 208 ", "LEARNED = 40 "),
         ("MAX_LENGTH = 128", "MAX_LENGTH = 24"),
-        ("tested = test_dataset[:100]", "tested = test_dataset[:16]"),
+        (LOAD, FEWER_TEXTS),
         ("duration=0.3", "duration=0.01"),
         ('"--iterations", "5"', '"--iterations", "2"'),
     ],

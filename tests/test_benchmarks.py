@@ -183,34 +183,54 @@ def test_the_memory_cell_leaves_no_trace(load, tmp_path):
         assert 20 < memory["peak"] < 200  # MiB of a bare kernel; this process, with torch, has more
 
 
-def test_a_failing_lesson_is_reported_as_failed(load, report, monkeypatch, tmp_path, capsys):
-    lessons = load("lessons")
-    nbformat.write(two_cells(), tmp_path / "1-attention.ipynb")
-    nbformat.write(two_cells(), tmp_path / "2-transformers.ipynb")
-
-    def execute(notebook: nbformat.NotebookNode, folder: Path) -> float:
-        seen.append(notebook)
-        if len(seen) == 1:
-            raise DeadKernelError("killed")
-        notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text='{"peak": 512.4}\n')]
-        return 7.0
-
-    seen = []
+@pytest.fixture
+def measure_two(load, report, monkeypatch, tmp_path):
+    """Measures two made-up lessons with ``--save``, of which the first so many fail; returns the exit status."""
+    lessons, seen = load("lessons"), []
     names = [str(tmp_path / f"{name}.ipynb") for name in ("1-attention", "2-transformers")]
-    monkeypatch.setattr(lessons, "execute", execute)
+    for name in names:
+        nbformat.write(two_cells(), name)
     monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "lessons.py"), "--save", *names])
     monkeypatch.setenv("TORCHNLP_DATA", str(tmp_path / "news"))
-    assert lessons.main() == 1
-    assert all(len(notebook.cells) == 2 for notebook in seen)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "1 passed, 1 failed"
+
+    def measure(failing: int) -> int:
+        def execute(notebook: nbformat.NotebookNode, folder: Path) -> float:
+            seen.append(notebook)
+            if len(seen) <= failing:
+                raise DeadKernelError("killed")
+            notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text='{"peak": 512.4}\n')]
+            return 7.0
+
+        monkeypatch.setattr(lessons, "execute", execute)
+        status = lessons.main()
+        assert [len(notebook.cells) for notebook in seen] == [2, 2]
+        return status
+
+    return measure
+
+
+def test_measured_lessons_are_saved(measure_two, report, capsys):
+    assert measure_two(failing=0) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 passed, 0 failed"
     text = report.RESULTS.read_text(encoding="utf-8")
     assert "<!-- lessons-ag-news -->" in text and "TORCHNLP_DATA=news" in text
-    rows = {
-        row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")] for row in text.splitlines() if "|" in row
-    }
-    assert rows["1-attention"][2:4] == ["failed", "120"]
-    assert rows["2-transformers"][2:5] == ["7", "120", "512"]
+    cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if "|" in line]
+    rows = {row[1]: row[2:] for row in cells}
+    assert rows["1-attention"][:3] == ["7", "120", "512"]
+    assert rows["2-transformers"][:3] == ["7", "120", "512"]
+
+
+def test_nothing_is_saved_when_a_lesson_failed(measure_two, report, capsys):
+    save(report, "growth", "of earlier")
+    before = report.RESULTS.read_bytes()
+    assert measure_two(failing=1) == 1
+    *_, remedy, last = capsys.readouterr().out.splitlines()
+    assert last == "1 passed, 1 failed" and "nothing was saved" in remedy
+    assert report.RESULTS.read_bytes() == before
+
+
+def test_the_committed_results_hold_nothing_failed():
+    assert "failed" not in (BENCHMARKS / "RESULTS.md").read_text(encoding="utf-8").lower()
 
 
 # ------------------------------------------------------------------------------------------------------------- loading

@@ -4,6 +4,7 @@ import csv
 import http.server
 import io
 import json
+import re
 import shutil
 import ssl
 import subprocess
@@ -381,6 +382,31 @@ def test_what_pythons_csv_module_writes_is_read(
     folder = write(tmp_path_factory.mktemp("own"), content, classes="\n".join(classes))
     wanted = [(label, " ".join(texts[: columns - 1])) for label, *texts in rows]
     assert load(folder) == (wanted, wanted, classes)
+
+
+# ------------------------------------------------------------------------------------------------------- the README
+
+
+def test_the_readme_shows_what_is_printed(tmp_path, capsys):
+    readme = (torchnlp.ROOT / "README.md").read_text(encoding="utf-8")
+    load(two_classes(tmp_path / "reviews"))
+    assert capsys.readouterr().out.replace("Label", "label") in readme
+
+
+@pytest.mark.parametrize(
+    ("row", "rows"),
+    [
+        (1, ("good;Café\nbad;Bar\n".encode("cp1252"),)),
+        (7, ("good;a\nbad;b\n", "good;a\nbad;b\n" * 3 + "goood;c\n")),
+        (2, ("good;a\n0;b\n", None, "good\nbad")),
+    ],
+)
+def test_the_readme_shows_what_errors_say(tmp_path, row, rows):
+    readme = (torchnlp.ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^DataError: \.\.\.(/\w+\.csv, row \d+: .*?) ?\.\.\.$", readme, flags=re.MULTILINE)
+    message = refusal(write(tmp_path / "reviews", *rows))
+    assert len(shown) == 3 and f", row {row}: " in message
+    assert any(message.removeprefix(str(tmp_path / "reviews")).startswith(line) for line in shown)
 
 
 # --------------------------------------------------------------------------------------- why AG News is not at hand
