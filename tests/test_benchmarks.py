@@ -245,6 +245,7 @@ def test_the_contestants_load_the_same(load, tmp_path, name):
         ("3", "Oil up", 'Traders said "buy", and bought.'),
         ("4", "NA", "A chip, smaller than a grain of rice"),
         ("1", "", "Talks open; envoys met."),
+        ("2", "Late goal", "The cup is won."),
     ]
     loading.write_rows(rows, tmp_path / "train.csv", 10)
     loading.write_rows(rows[::-1], tmp_path / "test.csv", 10)
@@ -253,7 +254,7 @@ def test_the_contestants_load_the_same(load, tmp_path, name):
     assert (found_train, found_test) == (train, test)
     assert len(train) == 10 and train[1] == (4, "NA A chip, smaller than a grain of rice")
     assert found_vocab.freqs == vocab.freqs and found_vocab.itos == vocab.itos
-    assert vocab.freqs["oil"] == 4 and vocab.freqs["na"] == 3
+    assert vocab.freqs["oil"] == 3 and vocab.freqs["na"] == 3
 
 
 # -------------------------------------------------------------------------------------------------------------- growth
