@@ -738,7 +738,7 @@ def load_entities(source: str | os.PathLike | None = None) -> tuple[list[EntityT
         DataError: a file cannot be had or read, a name does not stand in its text, or the test part has a type which
             training lacks; the message names file, row and remedy.
     """
-    folder = _annotated_folder(source)
+    folder = _annotated_folder(source, "entities")
     layout = _layout("title, text and entities, a list of [name, type]")
     parts = (folder / "train.jsonl", folder / "test.jsonl")
     train, test = (list(_rows(path, _each_line(_entity_text), layout)) for path in parts)
@@ -770,7 +770,7 @@ def load_questions(source: str | os.PathLike | None = None) -> tuple[list[Questi
 
     Source: the task is that of Rajpurkar et al. 2016, *SQuAD*, https://arxiv.org/abs/1606.05250.
     """
-    folder = _annotated_folder(source)
+    folder = _annotated_folder(source, "question")
     layout = _layout("text, question and answer, where the answer stands in the text exactly once")
     parts = (folder / "train.jsonl", folder / "test.jsonl")
     train, test = ([item for _, item in _rows(path, _each_line(_question), layout)] for path in parts)
@@ -778,12 +778,15 @@ def load_questions(source: str | os.PathLike | None = None) -> tuple[list[Questi
     return train, test
 
 
-def _annotated_folder(source: str | os.PathLike | None) -> Path:
-    """The folder whose JSON lines hold names and answers."""
+def _annotated_folder(source: str | os.PathLike | None, key: str) -> Path:
+    """The folder whose JSON lines have a key; texts of the environment's folder that lack it are not meant for this."""
     if not source:
-        chosen = os.environ.get("TORCHNLP_DATA")
-        has_annotation = chosen and (ROOT / Path(chosen).expanduser() / "train.jsonl").is_file()
-        source = chosen if has_annotation and chosen not in ("auto", "ag_news") else "sample"
+        chosen = os.environ.get("TORCHNLP_DATA") or "auto"
+        lines = ROOT / Path(chosen).expanduser() / "train.jsonl"
+        is_annotated = (
+            chosen not in ("auto", "ag_news") and lines.is_file() and f'"{key}"'.encode() in lines.read_bytes()
+        )
+        source = chosen if is_annotated else "sample"
     if os.fspath(source) == "sample":
         return SAMPLE_FOLDER
     return _data_folder(source, "give one with train.jsonl and test.jsonl, or sample")

@@ -237,15 +237,21 @@ def test_a_path_may_start_at_home(tmp_path, monkeypatch, load):
 
 
 @every_loader
-@pytest.mark.parametrize("name", [None, "", "sample", "auto", "ag_news", "no/such/folder", "a folder of CSV"])
+@pytest.mark.parametrize(
+    "name", [None, "", "sample", "auto", "ag_news", "no/such/folder", "a folder of CSV", "labels only"]
+)
 def test_without_a_folder_of_annotated_texts_it_is_the_sample(
     tmp_path, monkeypatch, capsys, attempts, small_sample, load, name
 ):
     if name is None:
         monkeypatch.delenv("TORCHNLP_DATA", raising=False)
     else:
-        folder = name if name != "a folder of CSV" else str(write_csv_folder(tmp_path / "news"))
-        monkeypatch.setenv("TORCHNLP_DATA", folder)
+        plain = {"label": "good", "text": "A friend to all."}
+        made = {
+            "a folder of CSV": lambda: write_csv_folder(tmp_path / "news"),
+            "labels only": lambda: write_folder(tmp_path / "reviews", [plain], [plain]),
+        }
+        monkeypatch.setenv("TORCHNLP_DATA", str(made[name]()) if name in made else name)
     assert len(load()[0]) == small_sample
     assert "the course's own sample" in capsys.readouterr().out
     assert attempts == [], "the network was not touched"
