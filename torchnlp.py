@@ -57,7 +57,7 @@ from torchtext.vocab import Vocab
 
 __all__ = [
     # settings
-    "DataError", "ModelError", "device", "set_seed", "autocast", "precision",
+    "DataError", "ModelError", "device", "set_seed", "has_fast_bfloat16", "precision", "autocast",
     # data and vocabulary
     "CLASSES", "load_dataset", "build_vocab", "vocab", "tokenizer", "encode",
     "Entity", "EntityText", "load_entities", "Question", "load_questions",
@@ -129,7 +129,7 @@ def set_seed(seed: int) -> None:
 
 
 def has_fast_bfloat16() -> bool:
-    """True where matrix products in bfloat16 have instructions of their own (without them they are slower)."""
+    """Return True where matrix products in bfloat16 have instructions of their own; without them they are slower."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere and later
     if device.type == "cpu":

@@ -4,6 +4,7 @@ Properties that hold for any input are tried on many random ones.
 """
 
 import datetime
+import inspect
 import re
 import subprocess
 import sys
@@ -109,6 +110,12 @@ REFUSED: dict[str, tuple[Callable, type[Exception], str]] = {
     "date_sentences: half": (lambda it: torchnlp.date_sentences(2.5), ValueError, "whole numbers"),
     "date_sentences: no count": (lambda it: torchnlp.date_sentences(2, counts=()), ValueError, "at least one count"),
     "model_folder: a number": (lambda it: torchnlp.model_folder(5), TypeError, "int"),
+    "new_head: a layer": (
+        lambda it: torchnlp.new_head(nn.Linear(2, 2), "ab"),
+        TypeError,
+        "BertForSequenceClassification",
+    ),
+    "new_head: too few": (lambda it: torchnlp.new_head(it.classifier, "ab"), ValueError, "4 outputs for 2 classes"),
     "train_epoch: label 4": (
         lambda it: torchnlp.train_epoch(Mean().to(torchnlp.device), [(torch.tensor([4]), torch.ones(1, 3))]),
         ValueError,
@@ -236,8 +243,8 @@ def test_every_public_function_is_tried_here():
     tried = Path(__file__).read_text(encoding="utf-8")
     for name in torchnlp.__all__:
         thing = getattr(torchnlp, name)
-        if getattr(thing, "__module__", None) == "torchnlp" and callable(thing) and not isinstance(thing, type):
-            assert name == "prepare_bert" or f"torchnlp.{name}" in tried, f"try {name} with odd input"
+        if inspect.isfunction(thing) and thing.__module__ == "torchnlp" and inspect.signature(thing).parameters:
+            assert f"torchnlp.{name}" in tried, f"try {name} with odd input"
 
 
 def test_labels_are_refused_before_a_device_sees_them(classifier, bert_tokenizer):
