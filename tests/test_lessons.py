@@ -262,7 +262,7 @@ def test_claim_passes_on_good_results_and_fails_on_broken_ones(lesson, claim):
 
 @pytest.mark.parametrize("seed", [32, *range(200, 210)])
 def test_the_variance_of_products_is_measured_on_enough_of_them(seed):
-    """Lesson 1 once took 16 keys for all queries, and seed 32 broke its claim; benchmarks/margins.py tries the others."""
+    """Lesson 1 once took 16 keys for all queries, and seed 32 broke its claim."""
     cells = {cell.id: cell.source for cell in code_cells(NOTEBOOKS / "1-attention.ipynb")}
     exec(
         cells["dot-variance"] + "\n" + cells["dot-claim"],
