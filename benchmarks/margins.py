@@ -212,7 +212,6 @@ def take(run: Run) -> tuple[Run, float]:
     """
     os.environ |= {"TORCHNLP_PRECISION": run.precision, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     path = run.path()  # before the run, which may take minutes in which the lesson is edited
-    path.parent.mkdir(parents=True, exist_ok=True)
     if run.lesson == SUITE:
         return run, take_suite(run, path)
     notebook, names = prepared(run.lesson, run.seed)
@@ -222,8 +221,14 @@ def take(run: Run) -> tuple[Run, float]:
             if output.output_type == "error" and "claim" not in cell.metadata.get("tags", []):
                 raise RuntimeError(f"{run}, cell {cell.id}: {output.ename}: {output.evalue[:300]}")
     notes = json.loads("".join(output.get("text", "") for output in notebook.cells[-1].outputs))
-    write_in_one_step(path, json.dumps({name: notes.get(name) for name in names}, indent=1) + "\n")
+    keep(path, {name: notes.get(name) for name in names})
     return run, seconds
+
+
+def keep(path: Path, notes: dict[str, float | None]) -> None:
+    """Write the notes of a run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_in_one_step(path, json.dumps(notes, indent=1) + "\n")
 
 
 def take_suite(run: Run, path: Path) -> float:
@@ -238,7 +243,7 @@ def take_suite(run: Run, path: Path) -> float:
         for line in notes.read_text(encoding="utf-8").splitlines():
             name, value = json.loads(line)
             least[name] = min(value, least.get(name, math.inf))
-    write_in_one_step(path, json.dumps(least, indent=1) + "\n")
+    keep(path, least)
     return time.perf_counter() - begin
 
 

@@ -509,7 +509,8 @@ def test_margins_are_taken_once_and_again_after_a_change(load, monkeypatch, tmp_
     path = tmp_path / "lesson.ipynb"
     lesson_with_a_claim(path, "assert count > 100\nassert count < 1000")
     run = margins.Run("lesson", "float32", 107)
-    monkeypatch.setenv("TORCHNLP_PRECISION", "")
+    for name in ("TORCHNLP_PRECISION", "OMP_NUM_THREADS"):  # which take() sets for its process
+        monkeypatch.setenv(name, "")
     assert not run.path().exists()
     margins.take(run)
     notes = json.loads(run.path().read_text())
@@ -524,7 +525,8 @@ def test_a_cell_that_fails_outside_of_claims_leaves_no_run(load, monkeypatch, tm
     margins = load("margins")
     monkeypatch.setattr(margins, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(margins, "RUNS", tmp_path / "runs")
-    monkeypatch.setenv("TORCHNLP_PRECISION", "")
+    for name in ("TORCHNLP_PRECISION", "OMP_NUM_THREADS"):  # which take() sets for its process
+        monkeypatch.setenv(name, "")
     lesson_with_a_claim(tmp_path / "lesson.ipynb", "assert nothing > 1")
     notebook = nbformat.read(tmp_path / "lesson.ipynb", as_version=4)
     notebook.cells[1].metadata["tags"] = []
