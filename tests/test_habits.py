@@ -339,7 +339,8 @@ def make(folder: Path, *words: str) -> list[list[str]]:
     """The commands that make would run, each as a list of words."""
     if not shutil.which("make"):
         pytest.skip("make is not installed here")
-    done = run(["make", "--dry-run", "--always-make", *words], folder)
+    # The suite is itself started by make, whose settings would reach this one and add lines of their own.
+    done = run(["make", "--dry-run", "--always-make", "--no-print-directory", *words], folder, MAKEFLAGS="")
     assert done.returncode == 0, done.stderr
     return [shlex.split(line) for line in done.stdout.splitlines()]
 
