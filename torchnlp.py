@@ -11,6 +11,7 @@ wants them; the step from one to the other is made in one place, :func:`targets`
 import base64
 import codecs
 import collections
+import contextlib
 import csv
 import datetime
 import difflib
@@ -58,6 +59,7 @@ from torchtext.vocab import Vocab
 __all__ = [
     # settings
     "DataError", "ModelError", "device", "set_seed", "has_fast_bfloat16", "precision", "autocast",
+    "attention_implementation",
     # data and vocabulary
     "CLASSES", "load_dataset", "build_vocab", "vocab", "tokenizer", "encode",
     "Entity", "EntityText", "load_entities", "Question", "load_questions",
@@ -68,7 +70,8 @@ __all__ = [
     # model files
     "model_folder", "new_head", "prepare_bert",
     # training
-    "train_epoch", "train_epoch_emb", "read_first_token_only", "prepare_optimizer", "fine_tune", "predict", "accuracy",
+    "train_epoch", "train_epoch_emb", "read_first_token_only", "occurring_rows", "prepare_optimizer",
+    "fine_tune", "predict", "accuracy",
     # plots
     "COLOURS", "show", "plot_history", "plot_confusion_matrix", "plot_attention",
     # modules that notebooks written for this helper's ancestor take from `from torchnlp import *`
@@ -164,6 +167,18 @@ def autocast() -> AbstractContextManager:
     Source: Micikevicius et al. 2018, *Mixed precision training*, https://arxiv.org/abs/1710.03740.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision() == "bfloat16")
+
+
+def attention_implementation() -> str:
+    """Return which of transformers' forms of attention trains faster here: ``"eager"`` or ``"sdpa"``.
+
+    ``from_pretrained(..., attn_implementation=torchnlp.attention_implementation())`` loads a model with it. Both compute
+    the same, up to rounding. ``"eager"`` writes out the matrix products and the softmax; ``"sdpa"`` is PyTorch's fused
+    form, which never holds a whole matrix of weights. The rule, found by ``benchmarks/attention.py``: ``"eager"`` on a
+    CPU in bfloat16, where the fused form takes longer to train, up to twice as long for texts of 128 word pieces; and
+    ``"sdpa"`` everywhere else.
+    """
+    return "eager" if device.type == "cpu" and precision() == "bfloat16" else "sdpa"
 
 
 def _is_int(value: object) -> bool:
@@ -1621,6 +1636,78 @@ def read_first_token_only(model: nn.Module) -> nn.Module:
 
     layer.forward = forward
     return model
+
+
+class _OccurringRows(nn.Module):
+    """A table of word vectors of which only the rows that occur are a parameter; see :func:`occurring_rows`."""
+
+    def __init__(self, table: nn.Embedding, occurring: torch.Tensor):
+        super().__init__()
+        self.table = [table]  # in a list, so that its weight is no parameter of the model
+        self.occurring = occurring  # (R,), sorted
+        self.place = torch.full((len(table.weight),), -1, device=occurring.device)  # (V,): where a row stands, or -1
+        self.place[occurring] = torch.arange(len(occurring), device=occurring.device)
+        self.padding = None if table.padding_idx is None else int(self.place[table.padding_idx])
+        # The last row, of ones, is looked up by no text: weight decay alone changes it, as it would the rows left out.
+        rows = table.weight.detach()[occurring]
+        self.weight = nn.Parameter(torch.cat([rows, torch.ones_like(rows[:1])]))  # (R + 1, D)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            return nn.functional.embedding(input_ids, self.whole())
+        places = self.place[input_ids]
+        if places.device.type == "cpu" and places.numel() and places.min() < 0:  # a GPU would have to be waited for
+            missing = input_ids[places < 0][0].item()
+            raise ValueError(f"word piece {missing} is not among those of occurring_rows: give it all training texts")
+        return nn.functional.embedding(places, self.weight, self.padding)
+
+    @torch.no_grad()
+    def whole(self) -> torch.Tensor:
+        """The table as it stands after the steps made so far: (V, D)."""
+        whole = self.table[0].weight * self.weight[-1]
+        whole[self.occurring] = self.weight[:-1]
+        return whole
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        destination[prefix + "weight"] = self.whole()  # what is saved inside the block is a whole model
+
+
+@contextlib.contextmanager
+def occurring_rows(model: nn.Module, input_ids: Iterable[Iterable[int]]) -> Iterator[None]:
+    """Within this block, train only those word vectors that the training texts look up; it saves time and memory.
+
+    Half of the course's model are word vectors, and AdamW walks through all of them in each step, though one training
+    sees few. A row that no text looks up has no gradient; all that AdamW does to it is weight decay. So the block gives
+    the model a table of the other rows, and at its end puts them back, with the weight decay of the rest in one step.
+    The weights are those of a training of the whole table, up to rounding. Predictions and ``save_pretrained`` inside
+    the block see the whole table; ``load_state_dict`` belongs before it.
+
+    Args:
+        model: a Hugging Face model. Make its optimizer inside the block, as :func:`fine_tune` does.
+        input_ids: the word pieces of all training texts, as the tokenizer returns them.
+
+    Raises:
+        ValueError: an id has no row; or the output layer shares the table, as for masked words, where each row has a
+            gradient. And, on a CPU: a training batch holds a word piece that was not given.
+    """
+    table = model.get_input_embeddings()
+    if sum(weight is table.weight for _, weight in model.named_parameters(remove_duplicate=False)) > 1:
+        raise ValueError(f"{type(model).__name__} shares its word vectors with its output layer: train it without this")
+    padding = [] if table.padding_idx is None else [table.padding_idx]
+    occurring = torch.tensor(sorted(set(chain(padding, *(map(int, ids) for ids in input_ids)))))
+    if not len(occurring) or occurring[0] < 0 or occurring[-1] >= len(table.weight):
+        raise ValueError(f"word pieces {occurring[:1].tolist()} to {occurring[-1:].tolist()} for {len(table.weight)} rows")
+    if not table.weight.requires_grad:
+        yield
+        return
+    rows = _OccurringRows(table, occurring.to(table.weight.device))
+    model.set_input_embeddings(rows)
+    try:
+        yield
+    finally:
+        model.set_input_embeddings(table)
+        with torch.no_grad():
+            table.weight.copy_(rows.whole())
 
 
 def prepare_optimizer(

@@ -54,7 +54,7 @@ def load_tokenizer():
     return AutoTokenizer.from_pretrained(torchnlp.model_folder())
 
 
-def load_model(dropout: float = 0.1) -> BertForSequenceClassification:
+def load_model(dropout: float = 0.1, attention: str | None = None) -> BertForSequenceClassification:
     """The course's model with a new head; 0.1 is the dropout that BERT was trained with."""
     return BertForSequenceClassification.from_pretrained(
         torchnlp.model_folder(),
@@ -62,6 +62,7 @@ def load_model(dropout: float = 0.1) -> BertForSequenceClassification:
         use_safetensors=True,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
+        attn_implementation=attention,
     ).to(torchnlp.device)
 
 
@@ -183,16 +184,15 @@ def lesson(
         share: how much of the training items to take.
         prepare: what is done to the model before the training.
     """
-    tokenizer, model = load_tokenizer(), load_model(dropout=0.0)
+    tokenizer, model = load_tokenizer(), load_model(dropout=0.0, attention=torchnlp.attention_implementation())
     prepare(model)
     train = train[: int(share * len(train))]
     begin = time.perf_counter()
-    lengths = [
-        len(ids) for ids in tokenizer([text for _, text in train], truncation=True, max_length=MAX_LENGTH)["input_ids"]
-    ]
+    input_ids = tokenizer([text for _, text in train], truncation=True, max_length=MAX_LENGTH)["input_ids"]
+    lengths = list(map(len, input_ids))
     batches = torchnlp.LengthGroupedBatches(lengths, batch_size, seed=seed)
     loader = DataLoader(train, batch_sampler=batches, collate_fn=torchnlp.BertCollate(tokenizer, MAX_LENGTH))
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), torchnlp.occurring_rows(model, input_ids):
         torchnlp.fine_tune(model, loader, lr=1e-4 * math.sqrt(batch_size / 8))
     wait()
     trained = time.perf_counter()
