@@ -172,11 +172,11 @@ def autocast() -> AbstractContextManager:
 def attention_implementation() -> str:
     """Return which of transformers' forms of attention trains faster here: ``"eager"`` or ``"sdpa"``.
 
-    ``from_pretrained(..., attn_implementation=torchnlp.attention_implementation())`` loads a model with it. Both compute
-    the same, up to rounding. ``"eager"`` writes out the matrix products and the softmax; ``"sdpa"`` is PyTorch's fused
-    form, which never holds a whole matrix of weights. The rule, found by ``benchmarks/attention.py``: ``"eager"`` on a
-    CPU in bfloat16, where the fused form takes longer to train, up to twice as long for texts of 128 word pieces; and
-    ``"sdpa"`` everywhere else.
+    ``from_pretrained(..., attn_implementation=torchnlp.attention_implementation())`` loads a model with it. Both give
+    the same results, up to rounding: ``"eager"`` writes out the products and the softmax, ``"sdpa"`` is a fused form,
+    which never holds a whole matrix of attention weights. The rule is ``"eager"`` on a CPU in bfloat16, where the fused
+    form's backward pass is slow, and ``"sdpa"`` everywhere else. It was found by ``benchmarks/attention.py``, for texts
+    of up to 256 word pieces, and is no timing, so that a run repeats.
     """
     return "eager" if device.type == "cpu" and precision() == "bfloat16" else "sdpa"
 
@@ -1684,19 +1684,24 @@ def occurring_rows(model: nn.Module, input_ids: Iterable[Iterable[int]]) -> Iter
 
     Args:
         model: a Hugging Face model. Make its optimizer inside the block, as :func:`fine_tune` does.
-        input_ids: the word pieces of all training texts, as the tokenizer returns them.
+        input_ids: the word pieces of all training texts, as the tokenizer returns them: a list for each text.
 
     Raises:
+        TypeError: ``input_ids`` are those of one text.
         ValueError: an id has no row; or the output layer shares the table, as for masked words, where each row has a
             gradient. And, on a CPU: a training batch holds a word piece that was not given.
     """
+    input_ids = list(input_ids)
+    if any(isinstance(ids, int) for ids in input_ids):
+        raise TypeError("input_ids hold the word pieces of one text: give those of all training texts, a list of lists")
     table = model.get_input_embeddings()
     if sum(weight is table.weight for _, weight in model.named_parameters(remove_duplicate=False)) > 1:
         raise ValueError(f"{type(model).__name__} shares its word vectors with its output layer: train it without this")
-    padding = [] if table.padding_idx is None else [table.padding_idx]
-    occurring = torch.tensor(sorted(set(chain(padding, *(map(int, ids) for ids in input_ids)))))
-    if not len(occurring) or occurring[0] < 0 or occurring[-1] >= len(table.weight):
-        raise ValueError(f"word pieces {occurring[:1].tolist()} to {occurring[-1:].tolist()} for {len(table.weight)} rows")
+    padding = 0 if table.padding_idx is None else table.padding_idx  # batches hold it, though the texts do not
+    occurring = torch.tensor(sorted({padding, *map(int, chain.from_iterable(input_ids))}))
+    if not 0 <= occurring.min() <= occurring.max() < len(table.weight):
+        least, most = occurring.min().item(), occurring.max().item()
+        raise ValueError(f"word pieces {least} to {most} for {len(table.weight)} rows: take the model's own tokenizer")
     if not table.weight.requires_grad:
         yield
         return
