@@ -54,8 +54,8 @@ if "LOCAL_RANK" in os.environ and torch.cuda.is_available():  # else every proce
 import torchnlp
 
 RESULTS = ("checkpoint.safetensors", "model", "history.json")
-# Settings that a checkpoint is tied to, with the number of processes, the number format, the model, the news and the
-# names of its classes.
+# Settings that a checkpoint is tied to, with the number of processes, the number format, the form of attention, the
+# model, the news and the names of its classes.
 TIED = ("iterations", "batch_size", "accumulate", "lr", "dropout", "max_length", "seed", "recompute", "report_freq")
 
 
@@ -175,10 +175,11 @@ def save_checkpoint(
 
     Args:
         path: an older checkpoint there stays until the new one is whole.
+        model: its parameters are saved, within :func:`torchnlp.occurring_rows` those word vectors that are trained.
         states: as :func:`gather_states` gives them.
         settings: what must be the same when the training goes on; must be JSON.
     """
-    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {f"model.{name}": weight.detach().contiguous() for name, weight in model.named_parameters()}
     state = optimizer.state_dict()
     for number, moments in state["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor.contiguous() for name, tensor in moments.items()}
@@ -225,7 +226,9 @@ def load_checkpoint(
         part, _, rest = name.partition(".")
         if part in parts:
             parts[part][rest] = tensor
-    model.load_state_dict(parts["model"])
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(parts["model"][name])
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         number, _, kind = name.partition(".")
@@ -371,66 +374,30 @@ def results_in(output: Path, resume: bool) -> Iterator[None]:
         lock.release()
 
 
-def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
-    """Prepare, go on where a checkpoint says, train, test, and write the results."""
-    processes = accelerator.num_processes
-    precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
-    slow = arguments.precision == "auto" and precision == "float32" and not torchnlp.has_fast_bfloat16()
-    why = ", as this device has no fast bfloat16" if slow else ""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    told = contextlib.redirect_stdout(sys.stdout if accelerator.is_main_process else io.StringIO())
-    with accelerator.main_process_first(), told:  # it downloads what is missing
-        training_items, test_items, classes, _ = torchnlp.load_dataset()
-        folder = torchnlp.model_folder()
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        torchnlp.set_seed(arguments.seed)  # the new head is the same in every process
-        model = BertForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=len(classes),
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            hidden_dropout_prob=arguments.dropout,
-            attention_probs_dropout_prob=arguments.dropout,
-        )
-        model = torchnlp.new_head(model, classes).to(accelerator.device)
-    positions = model.config.max_position_embeddings
-    if arguments.max_length > positions:
-        raise RunError(
-            f"--max-length {arguments.max_length} is more than the {positions} positions that the model {folder} has: "
-            f"choose at most --max-length {positions}; longer texts are cut"
-        )
-    torchnlp.set_seed(arguments.seed + accelerator.process_index)  # dropout differs between processes
-    if arguments.recompute:
-        # The method's new name; releases of transformers before 5.23 have the old one only.
-        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
-
-    examples = arguments.batch_size * arguments.accumulate * processes
-    accelerator.print(
-        f"{processes} process{'es' * (processes > 1)} on {accelerator.device.type}, {precision}{why}; "
-        f"an iteration takes {arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
-    )
-    settings = {name: getattr(arguments, name) for name in TIED}
-    settings |= {"processes": processes, "precision": precision, "model": folder, "classes": classes}
-    settings["news"] = sha256(json.dumps(training_items).encode()).hexdigest()
-
-    checkpoint, final = arguments.output / "checkpoint.safetensors", arguments.output / "model"
-    if final.exists():
-        accelerator.print(f"{final} is there: nothing is left to do")
-        return
+def learn(
+    accelerator: Accelerator,
+    arguments: argparse.Namespace,
+    model: nn.Module,
+    tokenizer,
+    items: list[tuple[int, str]],
+    input_ids: list[list[int]],
+    checkpoint: Path,
+    settings: dict,
+) -> Progress:
+    """Train, from the checkpoint on where there is one, and write checkpoints. ``input_ids`` are those of the items."""
+    examples = arguments.batch_size * arguments.accumulate * accelerator.num_processes
     optimizer, scheduler = torchnlp.prepare_optimizer(model, arguments.lr, arguments.iterations)
     progress = Progress.new()
     if checkpoint.exists():
         progress = load_checkpoint(checkpoint, model, optimizer, scheduler, accelerator, settings)
         accelerator.print(f"going on after iteration {progress.iteration}")
-    texts = [text for _, text in training_items]
-    lengths = list(map(len, tokenizer(texts, truncation=True, max_length=arguments.max_length)["input_ids"]))
+    turns = range(arguments.accumulate)
     batches = DataLoader(
-        training_items,
+        items,
         batch_sampler=Shares(
-            torchnlp.LengthGroupedBatches(lengths, examples, seed=arguments.seed),
-            shares=processes * arguments.accumulate,
-            mine=[turn * processes + accelerator.process_index for turn in range(arguments.accumulate)],
+            torchnlp.LengthGroupedBatches(map(len, input_ids), examples, seed=arguments.seed),
+            shares=accelerator.num_processes * arguments.accumulate,
+            mine=[turn * accelerator.num_processes + accelerator.process_index for turn in turns],
             start=progress.iteration,
             stop=arguments.iterations,
         ),
@@ -453,7 +420,64 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
             states = gather_states(accelerator, progress)
             if accelerator.is_main_process:
                 save_checkpoint(checkpoint, model, optimizer, scheduler, states, progress, settings)
+    return progress
 
+
+def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
+    """Prepare, go on where a checkpoint says, train, test, and write the results."""
+    processes = accelerator.num_processes
+    precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
+    attention = torchnlp.attention_implementation()
+    slow = arguments.precision == "auto" and precision == "float32" and not torchnlp.has_fast_bfloat16()
+    why = ", as this device has no fast bfloat16" if slow else ""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    told = contextlib.redirect_stdout(sys.stdout if accelerator.is_main_process else io.StringIO())
+    with accelerator.main_process_first(), told:  # it downloads what is missing
+        training_items, test_items, classes, _ = torchnlp.load_dataset()
+        folder = torchnlp.model_folder()
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        torchnlp.set_seed(arguments.seed)  # the new head is the same in every process
+        model = BertForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(classes),
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            hidden_dropout_prob=arguments.dropout,
+            attention_probs_dropout_prob=arguments.dropout,
+            attn_implementation=attention,
+        )
+        model = torchnlp.new_head(model, classes).to(accelerator.device)
+    positions = model.config.max_position_embeddings
+    if arguments.max_length > positions:
+        raise RunError(
+            f"--max-length {arguments.max_length} is more than the {positions} positions that the model {folder} has: "
+            f"choose at most --max-length {positions}; longer texts are cut"
+        )
+    torchnlp.set_seed(arguments.seed + accelerator.process_index)  # dropout differs between processes
+    if arguments.recompute:
+        # The method's new name; releases of transformers before 5.23 have the old one only.
+        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+
+    examples = arguments.batch_size * arguments.accumulate * processes
+    accelerator.print(
+        f"{processes} process{'es' * (processes > 1)} on {accelerator.device.type}, "
+        f"{precision}{why}, {attention} attention; an iteration takes {arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
+    )
+    settings = {name: getattr(arguments, name) for name in TIED}
+    settings |= {"processes": processes, "precision": precision, "attention": attention}
+    settings |= {"model": folder, "classes": classes}
+    settings["news"] = sha256(json.dumps(training_items).encode()).hexdigest()
+
+    checkpoint, final = arguments.output / "checkpoint.safetensors", arguments.output / "model"
+    if final.exists():
+        accelerator.print(f"{final} is there: nothing is left to do")
+        return
+    input_ids = tokenizer(
+        [text for _, text in training_items], truncation=True, max_length=arguments.max_length
+    ).input_ids
+    with torchnlp.occurring_rows(model, input_ids):
+        progress = learn(accelerator, arguments, model, tokenizer, training_items, input_ids, checkpoint, settings)
     right, answered = test(accelerator, model, tokenizer, test_items, arguments.max_length)
     accelerator.print(f"{right} of {answered} test items right: {right / answered:.4f}")
     if accelerator.is_main_process:
@@ -462,7 +486,7 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
         write_in_one_step(arguments.output / "history.json", lambda new: new.write_text(text, encoding="utf-8"))
 
         def write_model(new: Path) -> None:
-            accelerator.unwrap_model(shared_model, keep_fp32_wrapper=False).save_pretrained(new)
+            accelerator.unwrap_model(model, keep_fp32_wrapper=False).save_pretrained(new)
             tokenizer.save_pretrained(new)
 
         write_in_one_step(final, write_model)  # last: where it is, the run is complete
