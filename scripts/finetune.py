@@ -462,7 +462,8 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     examples = arguments.batch_size * arguments.accumulate * processes
     accelerator.print(
         f"{processes} process{'es' * (processes > 1)} on {accelerator.device.type}, "
-        f"{precision}{why}, {attention} attention; an iteration takes {arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
+        f"{precision}{why}, {attention} attention; "
+        f"an iteration takes {arguments.batch_size} x {arguments.accumulate} x {processes} = {examples} examples"
     )
     settings = {name: getattr(arguments, name) for name in TIED}
     settings |= {"processes": processes, "precision": precision, "attention": attention}
