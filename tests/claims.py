@@ -468,6 +468,10 @@ CLAIMS = {
                 {"grouped_cells": 14},
             ],
         ),
+        "attention-claim": (
+            {"attention_results": {("eager", torch.float32): (ONE, ONE), ("sdpa", torch.float32): (ONE, ONE)}},
+            [{"attention_results": {("eager", torch.float32): (ONE, ONE), ("sdpa", torch.float32): (ONE, TWO)}}],
+        ),
         "proof-fused-claim": (
             {"weights_before": ONE, "weights_simple": ONE + 2e-4, "weights_fused": ONE + 2e-4},
             [{"weights_fused": ONE + 3e-4}, {"weights_before": ONE + 2e-4}],
@@ -478,6 +482,20 @@ CLAIMS = {
                 {"logits_first": ONE + 0.01},
                 {"gradient_first": TWO},
                 {"gradient_all": ONE * 0, "gradient_first": ONE * 0},
+            ],
+        ),
+        "proof-words-claim": (
+            {
+                "looked_up": torch.tensor([True, False]),
+                "words_decayed": torch.tensor([0.5, 0.5]),
+                "words_all": torch.tensor([0.6, 0.5]),
+                "words_some": torch.tensor([0.6, 0.5]),
+            },
+            [
+                {"words_some": torch.tensor([0.7, 0.5])},  # a row that occurs
+                {"words_some": torch.tensor([0.6, 0.6])},  # a row that does not
+                {"words_decayed": torch.tensor([0.5, 0.6])},
+                {"words_all": torch.tensor([0.5, 0.5]), "words_some": torch.tensor([0.5, 0.5])},
             ],
         ),
         "ladder-claim": (
