@@ -32,7 +32,7 @@ test: setup
 run: setup
 	$(BIN)/python benchmarks/lessons.py --html build
 
-# Each writes its section of benchmarks/RESULTS.md or margins.md, or prints a table for seeds.md. It takes some hours.
+# Each writes its part of benchmarks/RESULTS.md or margins.md. It takes some hours.
 # NEWS=folder names a folder in AG News' layout; without it, AG News where it can be had, else the sample.
 NEWS ?=
 NEWS_FOLDER := $(if $(NEWS),"$(NEWS)")
@@ -43,14 +43,9 @@ bench: setup
 	$(BIN)/python benchmarks/loading.py --save $(NEWS_FOLDER)
 	$(BIN)/python benchmarks/scaling.py --save $(NEWS_FOLDER)
 	$(BIN)/python benchmarks/finetuning.py --save $(NEWS_FOLDER)
-	$(BIN)/python benchmarks/precision.py --save $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/finetuning.py --ways "lesson 4" --both-formats --save $(NEWS_FOLDER)
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/lessons.py --save
 	TORCHNLP_DATA=$(or $(NEWS_FOLDER),auto) $(BIN)/python benchmarks/lessons.py --save
-	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 1-attention 1 2 3
-	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 2-transformers 11 12 13
-	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 3-bert 21 22 23
-	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 5-beyond-classification 21 22 23
-	TORCHNLP_DATA=sample $(BIN)/python benchmarks/seeds.py 6-faster-and-bigger 1 2 3
 	$(BIN)/python benchmarks/margins.py --save
 
 clean:

@@ -1,31 +1,39 @@
 """Fine-tune BERT on news in several ways, in turn, in one process: the way of old courses, the Trainer's, the lessons'.
 
-    python benchmarks/finetuning.py [FOLDER] [--examples 4000] [--seeds 0 1 2] [--ways NAME ...] [--save]
+    python benchmarks/finetuning.py [FOLDER] [--examples N] [--seeds 0 1 2] [--ways WAY ...] [--both-formats] [--save]
 
 FOLDER holds ``train.csv`` and ``test.csv`` in AG News' layout; without it, ``TORCHNLP_DATA`` names the source. Each
 way starts from the same weights, sees the same number of training items, 4,000 unless told, and is tested on the first
 808 test items, as the course that this one descends from did. The seconds of training begin with the texts as strings,
 so tokenizing counts. With several seeds the ways of ``EVERY_SEED`` go round once a seed; the others take the first.
+
+With ``--both-formats`` each way runs in float32 and in bfloat16, in turn, and is compared with itself. On a machine
+without instructions for bfloat16 that format is slower; what is learned does not depend on the machine.
 """
 
-import argparse
 import contextlib
+import functools
 import io
+import itertools
 import math
+import os
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from unittest import mock
 
 import torch
-import transformers
-from report import Report, add_save, median_and_spread, peak_memory
+from limit import FORMATS, best_rate, forward_arithmetic
+from measure import MAX_LENGTH, Items, in_turn, lengths_of, quiet
+from report import Report, median_and_spread, options, show_mib
 from torch import nn
+from torch.utils.benchmark import timer
 from torch.utils.data import DataLoader
 from transformers import (
     AutoTokenizer,
+    BertConfig,
     BertForSequenceClassification,
     DataCollatorWithPadding,
     Trainer,
@@ -35,8 +43,6 @@ from transformers import (
 import torchnlp
 
 TESTED = 808
-MAX_LENGTH = 128
-Items = list[tuple[int, str]]
 
 
 @dataclass
@@ -46,7 +52,7 @@ class Run:
     train_seconds: float
     test_seconds: float
     accuracy: float
-    tokens: int  # real word pieces that were trained on
+    lengths: list[int]  # word pieces of each item that was trained on
     mib: float | None = None  # peak memory
 
 
@@ -66,16 +72,6 @@ def load_model(dropout: float = 0.1, attention: str | None = None) -> BertForSeq
     ).to(torchnlp.device)
 
 
-def wait() -> None:
-    """Let a GPU finish, so that the clock sees its work."""
-    if torchnlp.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def count_tokens(tokenizer, items: Items) -> int:
-    return sum(map(len, tokenizer([text for _, text in items], truncation=True, max_length=MAX_LENGTH)["input_ids"]))
-
-
 def old_loop(train: Items, test: Items, seed: int) -> Run:
     """One ``encode`` a text, no attention mask, random batches of 8, Adam at 2e-5: as it stands in old courses."""
     tokenizer, model = load_tokenizer(), load_model()
@@ -86,7 +82,7 @@ def old_loop(train: Items, test: Items, seed: int) -> Run:
         rows = [nn.functional.pad(torch.tensor(row), (0, longest - len(row))) for row in ids]
         return torchnlp.targets(batch), torch.stack(rows)
 
-    begin = time.perf_counter()
+    begin = timer()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-5)
     model.train()
     for labels, texts in DataLoader(train, batch_size=8, shuffle=True, collate_fn=pad_bert):
@@ -95,32 +91,34 @@ def old_loop(train: Items, test: Items, seed: int) -> Run:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    wait()
-    trained = time.perf_counter()
+    trained = timer()
     model.eval()
     right = 0
     with torch.no_grad():
         for labels, texts in DataLoader(test, batch_size=8, collate_fn=pad_bert):
             predicted = model(texts.to(torchnlp.device)).logits.argmax(dim=1)
             right += (predicted == labels.to(torchnlp.device)).sum().item()
-    return Run(trained - begin, time.perf_counter() - trained, right / len(test), count_tokens(tokenizer, train))
+    return Run(trained - begin, timer() - trained, right / len(test), lengths_of(train))
 
 
-def trainer(train: Items, test: Items, seed: int, dropout: float = 0.1, **settings) -> Run:
-    """The Trainer with padding by batch, and with these settings."""
+def trainer(train: Items, test: Items, seed: int, dropout: float = 0.1, best: bool = True) -> Run:
+    """The Trainer with padding by batch, as it comes or with its best settings for speed."""
     tokenizer, model = load_tokenizer(), load_model(dropout)
+    settings = {
+        "train_sampling_strategy": "group_by_length",
+        "optim": "adamw_torch_fused",
+        "learning_rate": 1e-4,
+        "bf16": torchnlp.precision() == "bfloat16",
+        "per_device_eval_batch_size": 32,
+    }
 
     def tokenize(items: Items) -> list[dict]:
-        encoding = tokenizer([text for _, text in items], truncation=True, max_length=MAX_LENGTH)
-        return [
-            {"input_ids": ids, "attention_mask": mask, "labels": label}
-            for ids, mask, label in zip(
-                encoding["input_ids"], encoding["attention_mask"], torchnlp.targets(items).tolist(), strict=True
-            )
-        ]
+        rows = tokenizer([text for _, text in items], truncation=True, max_length=MAX_LENGTH)["input_ids"]
+        labels = torchnlp.targets(items).tolist()
+        return [{"input_ids": ids, "labels": label} for ids, label in zip(rows, labels, strict=True)]
 
     with tempfile.TemporaryDirectory() as folder:
-        begin = time.perf_counter()
+        begin = timer()
         arguments = TrainingArguments(
             output_dir=folder,
             num_train_epochs=1,
@@ -130,43 +128,17 @@ def trainer(train: Items, test: Items, seed: int, dropout: float = 0.1, **settin
             report_to="none",
             disable_tqdm=True,
             use_cpu=torchnlp.device.type == "cpu",
-            **settings,
+            **(settings if best else {}),
         )
         runner = Trainer(
             model, arguments, train_dataset=tokenize(train), data_collator=DataCollatorWithPadding(tokenizer)
         )
         with contextlib.redirect_stdout(io.StringIO()):
             runner.train()
-        wait()
-        trained = time.perf_counter()
+        trained = timer()
         predicted = runner.predict(tokenize(test))  # grouped by length: with labels in the same order
     share = torchnlp.accuracy(torch.from_numpy(predicted.predictions), torch.from_numpy(predicted.label_ids))
-    return Run(trained - begin, time.perf_counter() - trained, share, count_tokens(tokenizer, train))
-
-
-def trainer_defaults(train: Items, test: Items, seed: int) -> Run:
-    """The Trainer as it comes: batches of 8 at random, AdamW at 5e-5, float32."""
-    return trainer(train, test, seed)
-
-
-def trainer_best(train: Items, test: Items, seed: int, dropout: float = 0.1) -> Run:
-    """The Trainer with its settings for speed: lengths grouped, fused AdamW at 1e-4, bfloat16 where it is fast."""
-    return trainer(
-        train,
-        test,
-        seed,
-        dropout,
-        train_sampling_strategy="group_by_length",
-        optim="adamw_torch_fused",
-        learning_rate=1e-4,
-        bf16=torchnlp.precision() == "bfloat16",
-        per_device_eval_batch_size=32,
-    )
-
-
-def trainer_best_no_dropout(train: Items, test: Items, seed: int) -> Run:
-    """The same, with a model without dropout."""
-    return trainer_best(train, test, seed, dropout=0.0)
+    return Run(trained - begin, timer() - trained, share, lengths_of(train))
 
 
 def lesson(
@@ -187,64 +159,28 @@ def lesson(
     tokenizer, model = load_tokenizer(), load_model(dropout=0.0, attention=torchnlp.attention_implementation())
     prepare(model)
     train = train[: int(share * len(train))]
-    begin = time.perf_counter()
+    begin = timer()
     input_ids = tokenizer([text for _, text in train], truncation=True, max_length=MAX_LENGTH)["input_ids"]
     lengths = list(map(len, input_ids))
     batches = torchnlp.LengthGroupedBatches(lengths, batch_size, seed=seed)
     loader = DataLoader(train, batch_sampler=batches, collate_fn=torchnlp.BertCollate(tokenizer, MAX_LENGTH))
     with contextlib.redirect_stdout(io.StringIO()), torchnlp.occurring_rows(model, input_ids):
         torchnlp.fine_tune(model, loader, lr=1e-4 * math.sqrt(batch_size / 8))
-    wait()
-    trained = time.perf_counter()
+    trained = timer()
     logits = torchnlp.predict(model, tokenizer, [text for _, text in test])
     right = torchnlp.accuracy(logits, torchnlp.targets(test))
-    return Run(trained - begin, time.perf_counter() - trained, right, sum(lengths))
-
-
-def lesson_4(train: Items, test: Items, seed: int) -> Run:
-    """Lesson 4's path: batches of 8."""
-    return lesson(train, test, seed)
-
-
-def lesson_6(train: Items, test: Items, seed: int, share: float = 1.0) -> Run:
-    """Lesson 6's path: batches of 16, and a last layer that computes the first token only."""
-    return lesson(train, test, seed, batch_size=16, share=share, prepare=torchnlp.read_first_token_only)
-
-
-def lesson_6_half(train: Items, test: Items, seed: int) -> Run:
-    """Lesson 6's path on half of the items."""
-    return lesson_6(train, test, seed, share=1 / 2)
-
-
-def lesson_6_quarter(train: Items, test: Items, seed: int) -> Run:
-    """Lesson 6's path on a quarter of the items."""
-    return lesson_6(train, test, seed, share=1 / 4)
-
-
-def less_work(train: Items, test: Items, seed: int) -> Run:
-    """Lesson 6's path with the word vectors and the lower half of the layers frozen: less work, not faster work."""
-
-    def freeze(model: BertForSequenceClassification) -> None:
-        torchnlp.read_first_token_only(model)
-        layers = model.bert.encoder.layer
-        for part in (model.bert.embeddings, *layers[: len(layers) // 2]):
-            part.requires_grad_(False)
-
-    return lesson(train, test, seed, batch_size=16, prepare=freeze)
+    return Run(trained - begin, timer() - trained, right, lengths)
 
 
 def frozen_features(train: Items, test: Items, seed: int) -> Run:
     """The whole of BERT frozen: each text's mean vector is computed once, and a linear layer learns from it."""
-    tokenizer, model = load_tokenizer(), load_model(dropout=0.0)
-    model.eval()
+    model = load_model(dropout=0.0).eval()
+    collate = torchnlp.BertCollate(load_tokenizer(), MAX_LENGTH)
 
     @torch.inference_mode()
     def features(items: Items) -> torch.Tensor:
         vectors = torch.zeros(len(items), model.config.hidden_size)
-        order = sorted(range(len(items)), key=lambda i: len(items[i][1]))
-        collate = torchnlp.BertCollate(tokenizer, MAX_LENGTH)
-        for start in range(0, len(items), 32):
-            chosen = order[start : start + 32]
+        for chosen in torchnlp.LengthGroupedBatches([len(text) for _, text in items], 32):
             batch = {name: part.to(torchnlp.device) for name, part in collate([items[i] for i in chosen]).items()}
             del batch["labels"]
             with torchnlp.autocast():
@@ -253,7 +189,7 @@ def frozen_features(train: Items, test: Items, seed: int) -> Run:
             vectors[chosen] = ((hidden * mask).sum(dim=1) / mask.sum(dim=1)).float().cpu()
         return nn.functional.normalize(vectors, dim=1)
 
-    begin = time.perf_counter()
+    begin = timer()
     inputs, labels = features(train), torchnlp.targets(train)
     head = nn.Linear(model.config.hidden_size, len(torchnlp.CLASSES))
     optimizer = torch.optim.AdamW(head.parameters(), lr=0.02)
@@ -263,107 +199,217 @@ def frozen_features(train: Items, test: Items, seed: int) -> Run:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    trained = time.perf_counter()
+    trained = timer()
     with torch.no_grad():
         share = torchnlp.accuracy(head(features(test)), torchnlp.targets(test))
-    return Run(trained - begin, time.perf_counter() - trained, share, count_tokens(tokenizer, train))
+    return Run(trained - begin, timer() - trained, share, lengths_of(train))
 
+
+def freeze_lower_half(model: BertForSequenceClassification) -> None:
+    """Prepare lesson 6's model, and freeze the word vectors and the lower half of the layers."""
+    torchnlp.read_first_token_only(model)
+    layers = model.bert.encoder.layer
+    for part in (model.bert.embeddings, *layers[: len(layers) // 2]):
+        part.requires_grad_(False)
+
+
+lesson_6 = functools.partial(lesson, batch_size=16, prepare=torchnlp.read_first_token_only)
+half_frozen = functools.partial(lesson, batch_size=16, prepare=freeze_lower_half)
 
 WAYS: dict[str, Callable[[Items, Items, int], Run]] = {
     "old loop": old_loop,
-    "Trainer, best settings": trainer_best,
+    "Trainer, best settings": trainer,
+    "lesson 4": lesson,
     "lesson 6": lesson_6,
-    "lesson 6, half": lesson_6_half,
-    "lesson 6, quarter": lesson_6_quarter,
-    "Trainer, defaults": trainer_defaults,
-    "Trainer, best, no dropout": trainer_best_no_dropout,
-    "lesson 4": lesson_4,
-    "less work: half frozen": less_work,
+    "lesson 6, 3/4": functools.partial(lesson_6, share=3 / 4),
+    "lesson 6, 1/2": functools.partial(lesson_6, share=1 / 2),
+    "lesson 6, 1/4": functools.partial(lesson_6, share=1 / 4),
+    "Trainer, defaults": functools.partial(trainer, best=False),
+    "Trainer, best, no dropout": functools.partial(trainer, dropout=0.0),
+    "less work: half frozen": half_frozen,
     "less work: frozen features": frozen_features,
 }
-EVERY_SEED = ("old loop", "Trainer, best settings", "lesson 6", "lesson 6, half", "lesson 6, quarter")
+WHAT = """- old loop: one `encode` a text, no attention mask, random batches of 8, Adam at 2e-5: as in old courses
+- Trainer, best settings: those for speed: lengths grouped, fused AdamW at 1e-4, bfloat16 where it is fast
+- lesson 4: batches of 8
+- lesson 6: batches of 16, and a last layer that computes the first token only; with a number, on this share of items
+- Trainer, defaults: as it comes: batches of 8 at random, AdamW at 5e-5, float32
+- Trainer, best, no dropout: the best settings with a model without dropout
+- less work: half frozen: lesson 6 with frozen word vectors and lower half of the layers: less work, not faster work
+- less work: frozen features: all of BERT frozen; each text's mean vector is computed once; a linear layer learns
+"""
+PATHS = ("lesson 4", "lesson 6")  # which the course promises something about, against these:
+OTHERS = ("old loop", "Trainer, best settings", "Trainer, defaults", "Trainer, best, no dropout", "lesson 4")
+SHARES = ("lesson 6, 1/4", "lesson 6, 1/2", "lesson 6, 3/4", "lesson 6")  # growing shares of the items
+EVERY_SEED = ("old loop", "Trainer, best settings", "lesson 4", *SHARES)
+Key = tuple[str, str]  # way and number format
 
 
-def compare(train: Items, test: Items, examples: int, seeds: list[int], ways: list[str]) -> dict[str, list[Run]]:
-    """Run the ways in turn, seed by seed, and print each run as it ends."""
-    runs: dict[str, list[Run]] = {way: [] for way in ways}
-    for seed in seeds:
-        for way in ways:
-            if seed != seeds[0] and way not in EVERY_SEED:
-                continue
-            torchnlp.set_seed(seed)
-            chosen = random.Random(seed).sample(train, min(examples, len(train)))
-            with peak_memory() as memory:
-                run = WAYS[way](chosen, test, seed)
-            run.mib = memory.mib
-            runs[way].append(run)
-            print(
-                f"seed {seed}  {way:27} train {run.train_seconds:6.1f} s  test {run.test_seconds:5.1f} s  "
-                f"accuracy {run.accuracy:.4f}",
-                flush=True,
-            )
-    return runs
+# ----------------------------------------------------------------------------------------------------------- measuring
 
 
-def tell(report: Report, runs: dict[str, list[Run]]) -> None:
-    """Tables of the runs and the ratios that the course promises."""
-
-    def spread(values) -> str:
-        return median_and_spread(list(values))
-
-    report.table(
-        ["way", "training, s", "tokens/s", "testing, s", "accuracy, mean", "accuracies", "peak memory, MiB"],
-        [
-            [
-                way,
-                spread(run.train_seconds for run in done),
-                f"{statistics.median(run.tokens / run.train_seconds for run in done):.0f}",
-                spread(run.test_seconds for run in done),
-                f"{statistics.mean(run.accuracy for run in done):.3f}",
-                ", ".join(f"{run.accuracy:.3f}" for run in done),
-                "not measured" if done[0].mib is None else f"{max(run.mib for run in done):.0f}",
-            ]
-            for way, done in runs.items()
-        ],
+def take(way: str, number_format: str, train: Items, test: Items, seed: int) -> Run:
+    """Run one way in a number format, and print what came of it."""
+    with mock.patch.dict(os.environ, TORCHNLP_PRECISION=number_format):
+        torchnlp.set_seed(seed)
+        run = WAYS[way](train, test, seed)
+    print(
+        f"seed {seed}  {way:27} {number_format:8}  train {run.train_seconds:6.1f} s  test {run.test_seconds:5.1f} s  "
+        f"accuracy {run.accuracy:.4f}",
+        flush=True,
     )
-    for way in runs:
-        report.say(f"- {way}: {WAYS[way].__doc__.strip().splitlines()[0]}")
-    report.say("")
-    for slow in ("old loop", "Trainer, defaults", "Trainer, best settings", "Trainer, best, no dropout", "lesson 4"):
-        if slow in runs and "lesson 6" in runs:
-            pairs = list(zip(runs[slow], runs["lesson 6"], strict=False))
-            times = [a.train_seconds / b.train_seconds for a, b in pairs]
-            gain = statistics.mean(b.accuracy - a.accuracy for a, b in pairs)
-            report.say(
-                f"Lesson 6 trains {spread(times)} times as fast as {slow}; accuracy {gain:+.3f} (mean of {len(pairs)})."
-            )
-    old = runs.get("old loop")
-    for way in ("lesson 6", "lesson 6, half", "lesson 6, quarter"):
-        if old and way in runs:
-            share = statistics.median(b.train_seconds / a.train_seconds for a, b in zip(old, runs[way], strict=True))
-            gain = statistics.mean(b.accuracy - a.accuracy for a, b in zip(old, runs[way], strict=True))
-            report.say(f"{way}: {share:.2f} of the old loop's time, accuracy {gain:+.3f} against it.")
+    return run
+
+
+def compare(
+    train: Items, test: Items, examples: int, seeds: list[int], keys: list[Key]
+) -> tuple[dict[Key, list[Run]], list[float]]:
+    """Run the ways in turn, seed by seed, and before and after them the matrix products that are their limit.
+
+    Returns:
+        The runs, and the operations a second of the best matrix product in the first number format.
+    """
+    runs: dict[Key, list[Run]] = {key: [] for key in keys}
+    number_format, rates = keys[0][1], []
+
+    def rate() -> float:
+        return best_rate(course_config(), number_format)
+
+    for seed in seeds:
+        chosen = random.Random(seed).sample(train, min(examples, len(train)))
+        of_seed = [key for key in keys if seed == seeds[0] or key[0] in EVERY_SEED]
+        cases = {key: functools.partial(take, *key, chosen, test, seed) for key in of_seed}
+        done = in_turn({"before": rate, **cases, "after": rate}, 1, warm_up=0, memory=torchnlp.device.type)
+        rates += done.pop("before").results + done.pop("after").results
+        for key, case in done.items():
+            (run,) = case.results
+            run.mib = case.mib
+            runs[key].append(run)
+    return runs, rates
+
+
+def course_config() -> BertConfig:
+    """The sizes of the course's model."""
+    return BertConfig.from_pretrained(torchnlp.model_folder(), num_labels=len(torchnlp.CLASSES))
+
+
+# ------------------------------------------------------------------------------------------------------------- reports
+
+
+def seconds(runs: list[Run], part: str = "train") -> list[float]:
+    return [getattr(run, f"{part}_seconds") for run in runs]
+
+
+def over(values: list[float], others: list[float]) -> str:
+    """The ratio of two ways, seed by seed."""
+    return median_and_spread([value / other for value, other in zip(values, others, strict=False)])
+
+
+def gains(runs: list[Run], others: list[Run]) -> list[float]:
+    """By how much a way is right more often than another one, seed by seed."""
+    return [run.accuracy - other.accuracy for run, other in zip(runs, others, strict=False)]
+
+
+def tell_runs(report: Report, runs: dict[Key, list[Run]]) -> None:
+    """What each way cost and gave, and what it does."""
+    rows = []
+    for key, done in runs.items():
+        speed = statistics.median(sum(run.lengths) / run.train_seconds for run in done)
+        mean = statistics.mean(run.accuracy for run in done)
+        accuracies = ", ".join(f"{run.accuracy:.4f}" for run in done)
+        mib = show_mib(max((run.mib for run in done if run.mib), default=None))
+        spreads = (median_and_spread(seconds(done, part)) for part in ("train", "test"))
+        rows.append([*key, *spreads, f"{speed:.0f}", f"{mean:.4f}", accuracies, mib])
+    report.table(
+        "way | format | training, s | testing, s | tokens/s in training | accuracy, mean | accuracies | "
+        "peak memory, MiB",
+        rows,
+    )
+    report.say(WHAT)
+
+
+def tell_formats(report: Report, runs: dict[Key, list[Run]]) -> None:
+    """Each way in bfloat16 against itself in float32."""
+    for way in dict.fromkeys(way for way, _ in runs):
+        found = gains(runs[way, "bfloat16"], runs[way, "float32"])
+        deviation = f", standard deviation over the seeds {statistics.stdev(found):.4f}" if len(found) > 1 else ""
+        report.say(
+            f"{way}: accuracy in bfloat16 minus that in float32, by seed: {statistics.mean(found):+.4f} on "
+            f"average{deviation}."
+        )
+
+
+def tell_ratios(report: Report, runs: dict[str, list[Run]]) -> None:
+    """The lessons' paths against the other ways, each seed against itself."""
+    rows = []
+    for path, other in itertools.product(PATHS, OTHERS):
+        if path != other and path in runs and other in runs:
+            ratios = (over(seconds(runs[other], part), seconds(runs[path], part)) for part in ("train", "test"))
+            found = gains(runs[path], runs[other])
+            rows.append([path, other, *ratios, f"{statistics.mean(found):+.4f}", len(found)])
+    report.table(
+        "path | against | trains, times as fast | tests, times as fast | accuracy, mean difference | seeds", rows
+    )
+
+
+def tell_limit(report: Report, runs: dict[str, list[Run]], tested: list[int], rates: list[float]) -> None:
+    """Which share of the machine's limit the lessons' paths reach, in training and in testing."""
+    rate, rows = statistics.median(rates), []
+    for path in filter(runs.get, PATHS):
+        needs = functools.partial(forward_arithmetic, course_config(), 1, first_token_only=path == "lesson 6")
+        forward = {"train": [3 * sum(map(needs, run.lengths)) for run in runs[path]]}
+        forward["test"] = [sum(map(needs, tested))] * len(runs[path])
+        for part, work in forward.items():
+            least, taken = [amount / rate for amount in work], seconds(runs[path], part)
+            shown = f"{statistics.median(work) / 1e12:.3f}", median_and_spread(least), median_and_spread(taken)
+            rows.append([path, f"{part}ing", *shown, over(least, taken)])
+    if rows:
+        report.say(
+            "The machine's limit is the arithmetic of the real tokens, in the last layer only what the path needs, at "
+            f"{median_and_spread([rate / 1e9 for rate in rates])} GFLOP/s, the best rate of matrix products."
+        )
+        report.table("path | part | TFLOP | seconds at the limit | seconds | share of the limit", rows)
+
+
+def tell_shares(report: Report, runs: dict[str, list[Run]]) -> None:
+    """After how much of the old loop's time its accuracy is reached."""
+    old, rows, reached = runs.get("old loop", []), [], "is not reached on any share"
+    for way in filter(runs.get, reversed(SHARES if old else ())):
+        time, gain = over(seconds(runs[way]), seconds(old)), round(statistics.mean(gains(runs[way], old)), 6)
+        rows.insert(0, [way, median_and_spread(seconds(runs[way])), time, f"{gain:+.4f}"])
+        if gain >= 0:
+            reached = f"is reached by {way}, in {time} of the old loop's time"
+    if rows:
+        report.table("way | training, s | share of the old loop's time | accuracy, mean difference", rows)
+        wanted = statistics.mean(run.accuracy for run in old)
+        report.say(f"The old loop's accuracy, {wanted:.4f} on average, {reached}.")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, examples=4000, both_formats=False)
     parser.add_argument("folder", nargs="?", help="news in AG News' layout")
-    parser.add_argument("--examples", type=int, default=4000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="NAME", help=", ".join(WAYS))
-    add_save(parser)
     arguments = parser.parse_args()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    both = arguments.both_formats
+    report = Report("formats", "Fine-tuning in two number formats") if both else Report("finetuning", "Fine-tuning")
+    quiet()
     train, test, _, _ = torchnlp.load_dataset(source=arguments.folder)
-    report = Report("finetuning", "Fine-tuning, the job of lesson 4")
-    runs = compare(train, test[:TESTED], arguments.examples, arguments.seeds, arguments.ways)
+    test = test[:TESTED]
+    keys = list(itertools.product(arguments.ways, FORMATS if both else [torchnlp.precision()]))
+    runs, rates = compare(train, test, arguments.examples, arguments.seeds, keys)
     report.say(
-        f"{min(arguments.examples, len(train)):,} training items, the first {len(test[:TESTED])} test items, "
-        f"seeds {', '.join(map(str, arguments.seeds))}; median and spread over the seeds. "
-        f"Number format: {torchnlp.precision()}."
+        f"{min(arguments.examples, len(train)):,} training items, the first {len(test)} test items, "
+        f"seeds {', '.join(map(str, arguments.seeds))}; median and spread over the seeds, each against itself."
     )
-    tell(report, runs)
+    tell_runs(report, runs)
+    if both:
+        tell_formats(report, runs)
+    else:
+        by_way = {way: done for (way, _), done in runs.items()}
+        tell_ratios(report, by_way)
+        tell_limit(report, by_way, lengths_of(test), rates)
+        tell_shares(report, by_way)
     if arguments.save:
         report.save()
 

@@ -7,7 +7,6 @@ lesson's kernel, and on CUDA that of its tensors, too. With ``--html`` the execu
 a cell of a lesson raised an error, the exit status is 1, and ``--save`` saves nothing.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -18,7 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
-from report import Report, add_save, short, show_mib
+from report import Report, options, short, show_mib
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 BUDGETS = {"1": 120, "2": 120, "3": 180, "4": 90, "5": 180, "6": 150}  # seconds, by the first character of the name
@@ -68,10 +67,9 @@ def execute_and_measure(notebook: nbformat.NotebookNode, folder: Path) -> tuple[
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(NOTEBOOKS.glob("*.ipynb")))
     parser.add_argument("--html", type=Path, help="write the executed lessons to this folder")
-    add_save(parser)
     arguments = parser.parse_args()
 
     source = os.environ.get("TORCHNLP_DATA", "auto")
@@ -105,7 +103,7 @@ def main() -> int:
     elif arguments.save:
         for_sample = "" if on_sample else " The budgets are for the sample, on two CPU cores."
         report.say(f"News: `TORCHNLP_DATA={short(source)}`.{for_sample}")
-        report.table(["lesson", "seconds", "budget", "peak MiB of the kernel", "peak MiB of its tensors on CUDA"], rows)
+        report.table("lesson | seconds | budget | peak MiB of the kernel | peak MiB of its tensors on CUDA", rows)
         report.save()
     print(f"{len(arguments.notebooks) - failures} passed, {failures} failed")
     return 1 if failures else 0

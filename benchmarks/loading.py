@@ -3,9 +3,9 @@
     pip install -r benchmarks/requirements.txt
     python benchmarks/loading.py [--rounds 3] [--rows 120000] [--save] [FOLDER]
 
-FOLDER holds ``train.csv`` in AG News' layout; without it, ``data/ag_news``, or the sample's texts where that is
-missing. The rows are repeated until there are enough. The three take turns in one process, and each must end with the
-same rows, tokens and counts:
+FOLDER holds news in AG News' layout; without it, ``data/ag_news``, or the sample where that is missing. The rows are
+repeated until there are enough. The three take turns in one process, and each must end with the same rows, tokens and
+counts:
 
 - *plain loop*: read, tokenize each line, count, build; nothing is checked;
 - *torchnlp*: the helper of the course;
@@ -15,43 +15,36 @@ same rows, tokens and counts:
 Prints seconds, ratios, and the peak memory above what was in use before.
 """
 
-import argparse
 import collections
 import contextlib
 import csv
+import functools
 import importlib.util
 import io
 import itertools
+import operator
 import os
 import shutil
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torchtext
-from report import Report, add_save, machine, median_and_spread, peak_memory, show_mib
+from measure import Items, in_turn
+from report import Report, median_and_spread, run, show_mib
 from torchtext.data.utils import get_tokenizer
 
 import torchnlp
 
 Loaded = tuple[list, list, torchtext.vocab.Vocab]
-HOW_TO_INSTALL = "pip install -r benchmarks/requirements.txt"
 
 
-def write_rows(rows: list[tuple[str, str, str]], path: Path, count: int) -> None:
-    """Write ``count`` rows in AG News' layout, the given ones again and again."""
+def write_rows(news: Items, path: Path, count: int) -> None:
+    """Write ``count`` rows in AG News' layout, label, title and description, the given news again and again."""
+    rows = ((label, *text.partition(" ")[::2]) for label, text in itertools.cycle(news))
     with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(itertools.islice(itertools.cycle(rows), count))
-
-
-def read_rows(folder: Path | None) -> list[tuple[str, str, str]]:
-    """Training rows as (label, title, description)."""
-    if folder is None:
-        return [(str(label), "", text) for label, text in torchnlp.load_dataset(source="sample")[0]]
-    with open(folder / "train.csv", encoding="utf-8", newline="") as file:
-        return [tuple(row) for row in csv.reader(file)]
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(itertools.islice(rows, count))
 
 
 def plain_loop(folder: Path) -> Loaded:
@@ -112,60 +105,34 @@ def contestants() -> dict[str, Callable[[Path], Loaded]]:
     return found | {"datasets": hugging_face} if importlib.util.find_spec("datasets") else found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = torchnlp.AG_NEWS_FOLDER if torchnlp.AG_NEWS_FOLDER.is_dir() else None
-    parser.add_argument("folder", nargs="?", type=Path, default=default)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=120_000)
-    add_save(parser)
-    arguments = parser.parse_args()
+def fill(report: Report, folder: str | None, rounds: int, rows: int) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"  # datasets has nothing to ask the Hub for
-
-    print(machine())
-    report = Report("loading", f"Loading {arguments.rows:,} rows")
-    rows = read_rows(arguments.folder)
-    loaders = contestants()
-    seconds: dict[str, list[float]] = {name: [] for name in loaders}
-    memory: dict[str, list[float | None]] = {name: [] for name in loaders}
-    found = set()
+    found = torchnlp.AG_NEWS_FOLDER if torchnlp.AG_NEWS_FOLDER.is_dir() else "sample"
+    news = torchnlp.load_dataset(source=folder or found)[0]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_rows(rows, folder / "train.csv", arguments.rows)
-        write_rows(rows, folder / "test.csv", min(arguments.rows, 7_600))
-        small = folder / "small"  # the first load of all pays for imports: not counted
-        small.mkdir()
-        for part in ("train", "test"):
-            write_rows(rows, small / f"{part}.csv", 100)
-        for load in loaders.values():
-            load(small)
-        for _ in range(arguments.rounds):
-            for key, load in loaders.items():
-                with peak_memory("cpu") as peak:
-                    begin = time.perf_counter()
-                    train, test, vocab = load(folder)
-                    seconds[key].append(time.perf_counter() - begin)
-                memory[key].append(peak.above_mib)
-                print(f"{key:12} {seconds[key][-1]:6.2f} s", flush=True)
-                found.add(hash((tuple(train), tuple(test), frozenset(vocab.freqs.items()))))
-                del train, test, vocab
-                shutil.rmtree(folder / "cache", ignore_errors=True)
-    assert len(found) == 1, "rows, tokens or counts differ"
+        copy = Path(name)
+        write_rows(news, copy / "train.csv", rows)
+        write_rows(news, copy / "test.csv", min(rows, 7_600))
+
+        def fingerprint(loaded: Loaded) -> int:
+            """What must be the same for all; it empties the cache, too."""
+            shutil.rmtree(copy / "cache", ignore_errors=True)
+            train, test, vocab = loaded
+            return hash((tuple(train), tuple(test), frozenset(vocab.freqs.items())))
+
+        cases = {name: functools.partial(load, copy) for name, load in contestants().items()}
+        measured = in_turn(cases, rounds, memory="cpu", keep=fingerprint)
+    assert len({result for case in measured.values() for result in case.results}) == 1, "rows, tokens or counts differ"
 
     table = []
-    for key, values in seconds.items():
-        ratio = statistics.median(value / plain for value, plain in zip(values, seconds["plain loop"], strict=True))
-        peaks = [mib for mib in memory[key] if mib is not None]
-        table.append([key, median_and_spread(values), f"{ratio:.2f}", show_mib(max(peaks, default=None))])
-    if "datasets" not in loaders:
-        table.append(["datasets", f"not installed: `{HOW_TO_INSTALL}`", "", ""])
-    report.table(["", "seconds", "times the plain loop", "peak MiB above the start"], table)
-    report.say(
-        f"In turn in one process, rounds: {arguments.rounds}; median and range. Rows, tokens and counts are equal."
-    )
-    if arguments.save:
-        report.save()
+    for name, case in measured.items():
+        ratio = statistics.median(map(operator.truediv, case.seconds, measured["plain loop"].seconds))
+        table.append([name, median_and_spread(case.seconds), f"{ratio:.2f}", show_mib(case.above_mib)])
+    if "datasets" not in measured:
+        table.append(["datasets", "not installed: `pip install -r benchmarks/requirements.txt`", "", ""])
+    report.table("loader | seconds | times the plain loop | peak MiB above the start", table)
+    report.say(f"{rows:,} rows. In turn in one process, rounds: {rounds}; median and range. All find the same.")
 
 
 if __name__ == "__main__":
-    main()
+    run(Report("loading", "Loading many rows"), fill, __doc__, rounds=3, rows=120_000)

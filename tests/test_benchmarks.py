@@ -5,9 +5,10 @@ import importlib
 import json
 import math
 import os
+import re
 import socket
 import sys
-from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -38,19 +39,21 @@ def load(monkeypatch):
 
 @pytest.fixture
 def report(load, monkeypatch, tmp_path):
-    """The module that writes results, told to write them elsewhere."""
+    """The module that writes results, told to write them elsewhere, on a machine of one kind."""
     module = load("report")
+    monkeypatch.setattr(torchnlp, "device", torch.device("cpu"))
+    monkeypatch.setenv("TORCHNLP_PRECISION", "float32")
     monkeypatch.setattr(module, "RESULTS", tmp_path / "RESULTS.md")
     monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "growth.py"), "--save", "--steps", "2"])
     return module
 
 
 def save(report: ModuleType, name: str, text: str) -> str:
-    """Save a section of one paragraph and one table; return the whole file."""
-    section = report.Report(name, f"About {name}")
-    section.say(text)
-    section.table(["batch", "seconds"], [[8, "0.5"]])
-    section.save()
+    """Save a part of one paragraph and one table; return the whole file."""
+    part = report.Report(name, f"About {name}")
+    part.say(text)
+    part.table("batch | seconds", [[8, "0.50"], ["a | b", ""]])
+    part.save()
     return report.RESULTS.read_text(encoding="utf-8")
 
 
@@ -62,24 +65,46 @@ def tiny_config(**settings) -> BertConfig:
 # ------------------------------------------------------------------------------------------------------------- report
 
 
-def test_a_section_is_replaced_and_the_others_are_left_alone(report):
+def test_a_part_is_replaced_and_the_others_are_left_alone(report):
     for name in ("scaling", "growth", "made-up"):
         save(report, name, f"old {name}")
-    by_hand = report.RESULTS.read_text(encoding="utf-8").replace("<!-- scaling -->", "By hand.\n\n<!-- scaling -->")
+    mark = "<!-- cpu float32: scaling -->"
+    by_hand = report.RESULTS.read_text(encoding="utf-8").replace(mark, f"By hand.\n\n{mark}")
     report.RESULTS.write_text(by_hand, encoding="utf-8")
     text = save(report, "growth", "new")
     assert text == by_hand.replace("old growth", "new")
-    assert text.count("<!-- growth -->") == text.count("<!-- end of growth -->") == 1
-    assert text.index("About growth") < text.index("About scaling") < text.index("About made-up")
+    assert text.count("<!-- cpu float32: growth -->") == text.count("<!-- end of cpu float32: growth -->") == 1
+    assert text.index("### About growth") < text.index("### About scaling") < text.index("### About made-up")
     assert text.startswith(report.HEADER)
-    assert "| 8     | 0.5     |" in text
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in text.splitlines() if "| 8" in line]
+    assert cells == [["", "8", "0.50", ""]] * 3, "a number stays as it was written"
+    assert "| a \\| b " in text, "a bar in a cell does not end it"
 
 
-def test_a_section_without_end_is_not_guessed(report):
+def test_each_kind_of_machine_has_its_section(report, monkeypatch):
+    save(report, "growth", "on the CPU, float32")
+    for device, number_format in (("cuda", "bfloat16"), ("cpu", "bfloat16"), ("cuda", "float32")):
+        before = report.RESULTS.read_text(encoding="utf-8")
+        monkeypatch.setattr(torchnlp, "device", torch.device(device))
+        monkeypatch.setenv("TORCHNLP_PRECISION", number_format)
+        with monkeypatch.context() as quick:
+            quick.setattr(report, "machine", lambda: "a GPU that is not here")
+            text = save(report, "growth", f"on {device}, {number_format}")
+            assert save(report, "growth", f"on {device}, {number_format}") == text
+        start, end = (f"<!-- {mark}{device} {number_format} -->\n" for mark in ("", "end of "))
+        first, last = text.index(start), text.index(end) + len(end)
+        without = text[:first].rstrip("\n") + "\n" * bool(text[last:]) + text[last:]
+        assert without.strip("\n") == before.strip("\n"), "the sections of other kinds stay as they are"
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    kinds = ["CPU, bfloat16", "CPU, float32", "GPU, bfloat16", "GPU, float32"]
+    assert headings == ["# Measured results", *(line for kind in kinds for line in (f"## {kind}", "### About growth"))]
+
+
+def test_a_part_without_end_is_not_guessed(report):
     save(report, "growth", "old")
-    torn = report.RESULTS.read_text(encoding="utf-8").replace("<!-- end of growth -->", "")
+    torn = report.RESULTS.read_text(encoding="utf-8").replace("<!-- end of cpu float32: growth -->", "")
     report.RESULTS.write_text(torn, encoding="utf-8")
-    with pytest.raises(ValueError, match="end of growth"):
+    with pytest.raises(ValueError, match="end of cpu float32: growth"):
         save(report, "growth", "new")
     assert report.RESULTS.read_text(encoding="utf-8") == torn
 
@@ -119,21 +144,25 @@ def test_a_section_names_command_machine_and_versions(report, monkeypatch):
 
 def test_a_section_names_no_place_and_no_host(report, monkeypatch, tmp_path):
     outside = tmp_path / "inner" / "news"
-    words = [str(outside), f"--html={outside}", "../inner/news", str(BENCHMARKS / "loading.py"), "notebooks/1.ipynb"]
+    words = [str(outside), f"--html={outside}", "../inner/news", str(BENCHMARKS / "loading.py"), "lesson 4", "1.ipynb"]
     monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "growth.py"), *words])
     monkeypatch.setenv("TORCHNLP_DATA", str(outside))
     text = save(report, "growth", "text")
-    assert "growth.py news --html=news news benchmarks/loading.py notebooks/1.ipynb`" in text
+    assert 'growth.py news --html=news news benchmarks/loading.py "lesson 4" 1.ipynb`' in text
     for secret in (str(BENCHMARKS.parent), str(tmp_path), "inner", str(Path.home()) + "/"):
         assert secret not in text
     assert len(socket.gethostname()) < 4 or socket.gethostname() not in text
 
 
-def test_save_is_an_option(report):
-    parser = ArgumentParser()
-    report.add_save(parser)
-    assert parser.parse_args([]).save is False
-    assert parser.parse_args(["--save"]).save is True
+@pytest.mark.parametrize("words", [["--steps", "5", "news"], ["--save", "--compile"]])
+def test_a_benchmark_gets_its_options_and_is_saved_only_where_asked(report, monkeypatch, words):
+    seen = []
+    monkeypatch.setattr(sys, "argv", ["growth.py", *words])
+    filled = report.Report("growth", "About growth")
+    report.run(filled, lambda *given, **options: seen.append((*given, options)), "A doc.", steps=3, compile=False)
+    saved = "--save" in words
+    assert seen == [(filled, {"folder": None if saved else "news", "steps": 3 if saved else 5, "compile": saved})]
+    assert report.RESULTS.exists() == saved
 
 
 @pytest.mark.parametrize(
@@ -150,18 +179,75 @@ def test_median_and_spread(load, values, shown):
     assert load("report").median_and_spread(values) == shown
 
 
+# ------------------------------------------------------------------------------------------------------------- measure
+
+
+def test_cases_take_turns_after_a_round_to_warm_up(load, monkeypatch):
+    measure = load("measure")
+    clock, order = [0.0], []
+    monkeypatch.setattr(measure, "timer", lambda: clock[0])
+
+    def case(name: str, seconds: float) -> Callable[[], str]:
+        def work() -> str:
+            order.append(name)
+            clock[0] += seconds * len(order)
+            return f"{name}{len(order)}"
+
+        return work
+
+    def keep(result: str) -> str:
+        clock[0] += 1000  # not counted
+        return result.upper()
+
+    measured = measure.in_turn({"a": case("a", 1), "b": case("b", 10)}, rounds=2, keep=keep)
+    assert order == ["a", "b"] * 3
+    assert (measured["a"].seconds, measured["b"].seconds) == ([3, 5], [40, 60])
+    assert (measured["a"].results, measured["b"].results) == (["A3", "A5"], ["B4", "B6"])
+    assert measured["a"].mib is None
+
+
 @on_linux_cpu
 def test_peak_memory_sees_a_tensor_that_is_gone_again(load):
-    peak_memory = load("report").peak_memory
-    with peak_memory() as large:
-        tensor = torch.ones(200 * 2**18)  # 200 MiB
-        del tensor
-    with peak_memory() as small:
-        tensor = torch.ones(10 * 2**18)
-        del tensor
+    def take(mib: int) -> Callable[[], None]:
+        return lambda: [torch.ones(mib * 2**18), None][1]
+
+    measured = load("measure").in_turn({"large": take(200), "small": take(10)}, rounds=1, memory="cpu")
+    large, small = measured.values()
     assert 195 < large.above_mib < 230
     assert 5 < small.above_mib < 40, "an earlier peak was counted"
     assert large.mib > 195 + small.mib - 50
+
+
+@on_linux_cpu
+def test_what_is_kept_of_a_result_is_no_memory_of_the_case(load):
+    def keep(_: object) -> int:
+        return len(torch.ones(200 * 2**18))
+
+    (case,) = load("measure").in_turn({"small": list}, rounds=1, memory="cpu", keep=keep).values()
+    assert case.above_mib < 40
+
+
+def test_a_rate_counts_what_is_done(load, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("timeit.default_timer", lambda: clock[0])
+
+    def work() -> None:
+        clock[0] += 0.03
+
+    assert load("measure").rates({"work": (work, 6.0)}, rounds=2)["work"] == pytest.approx([200, 200])
+
+
+def test_a_step_trains_as_fine_tune_does(load):
+    measure = load("measure")
+    model = BertForSequenceClassification(tiny_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    trainer = measure.Trainer(model)
+    batch = measure.made_up_batch(4, 8, vocabulary=2_000)
+    batch["input_ids"] %= 50
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    trainer.steps({"a step": batch})["a step"]()
+    moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+    assert sum(moved) > len(moved) / 2
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 # ------------------------------------------------------------------------------------------------------------- lessons
@@ -213,7 +299,7 @@ def test_measured_lessons_are_saved(measure_two, report, capsys):
     assert measure_two(failing=0) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 passed, 0 failed"
     text = report.RESULTS.read_text(encoding="utf-8")
-    assert "<!-- lessons-ag-news -->" in text and "TORCHNLP_DATA=news" in text
+    assert "<!-- cpu float32: lessons-ag-news -->" in text and "TORCHNLP_DATA=news" in text
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if "|" in line]
     rows = {row[1]: row[2:] for row in cells}
     assert rows["1-attention"][:3] == ["7", "120", "512"]
@@ -242,17 +328,17 @@ def test_the_contestants_load_the_same(load, tmp_path, name):
         pytest.importorskip("datasets", reason="pip install -r benchmarks/requirements.txt")
     loading = load("loading")
     rows = [
-        ("3", "Oil up", 'Traders said "buy", and bought.'),
-        ("4", "NA", "A chip, smaller than a grain of rice"),
-        ("1", "", "Talks open; envoys met."),
-        ("2", "Late goal", "The cup is won."),
+        (3, 'Oil up Traders said "buy", and bought.'),
+        (4, "NA A chip, smaller than a grain of rice"),
+        (1, " Talks open; envoys met."),  # without a title
+        (2, "Goal"),
     ]
     loading.write_rows(rows, tmp_path / "train.csv", 10)
     loading.write_rows(rows[::-1], tmp_path / "test.csv", 10)
     train, test, vocab = loading.plain_loop(tmp_path)
     found_train, found_test, found_vocab = loading.contestants()[name](tmp_path)
     assert (found_train, found_test) == (train, test)
-    assert len(train) == 10 and train[1] == (4, "NA A chip, smaller than a grain of rice")
+    assert len(train) == 10 and train[:3] == rows[:3]
     assert found_vocab.freqs == vocab.freqs and found_vocab.itos == vocab.itos
     assert vocab.freqs["oil"] == 3 and vocab.freqs["na"] == 3
 
@@ -265,53 +351,34 @@ def test_the_line_goes_through_the_points(load):
     assert fit_line([1, 2, 4], [5, 7, 11]) == pytest.approx((2, 3, 1))
     # By hand: slope 1/2, intercept 5/6; of the spread 2/3 the line leaves 1/6.
     assert fit_line([0, 1, 2], [1, 1, 2]) == pytest.approx((1 / 2, 5 / 6, 3 / 4))
-    assert fit_line([1, 2], [3, 3]) == pytest.approx((0, 3, 1))
-    with pytest.raises(ValueError, match="two points"):
-        fit_line([5, 5], [1, 2])
-
-
-def test_a_step_trains_as_fine_tune_does(load):
-    growth = load("growth")
-    model = BertForSequenceClassification(tiny_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
-    trainer = growth.Trainer(model)
-    batch = growth.made_up_batch(4, 8, vocabulary=2_000)
-    batch["input_ids"] %= 50
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    assert trainer.step(batch) > 0
-    moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
-    assert sum(moved) > len(moved) / 2
-    assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-def test_cases_take_turns(load, monkeypatch):
-    growth = load("growth")
-    order = []
-
-    class Recorder:
-        def step(self, batch: dict[str, torch.Tensor]) -> float:
-            order.append(tuple(batch["input_ids"].shape))
-            return len(order)
-
-    small, large = (growth.made_up_batch(1, length) for length in (4, 8))
-    measured = growth.measure(Recorder(), [small, large], steps=2)
-    assert order == [(1, 8), *[(1, 4), (1, 8)] * 3]
-    assert [case.seconds for case in measured] == [[4, 6], [5, 7]]
+    assert fit_line([0, 1, 2], [3, 2, 1]) == pytest.approx((-1, 3, 1))
 
 
 # --------------------------------------------------------------------------------------------------------------- limit
 
 
+@pytest.mark.parametrize("first_token_only", [False, True])
 @pytest.mark.parametrize(("texts", "length"), [(1, 7), (3, 16)])
-def test_the_arithmetic_is_that_of_pytorchs_counter(load, texts, length):
+def test_the_arithmetic_is_that_of_pytorchs_counter(load, monkeypatch, texts, length, first_token_only):
     limit = load("limit")
     config = tiny_config(attn_implementation="eager")
     model = BertForSequenceClassification(config)
+    if first_token_only:
+        torchnlp.read_first_token_only(model)
+        monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", by_matrix_products)
     batch = {
         "input_ids": torch.ones(texts, length, dtype=torch.long),
         "attention_mask": torch.ones(texts, length, dtype=torch.long),
         "labels": torch.zeros(texts, dtype=torch.long),
     }
-    assert limit.training_arithmetic(config, texts, length) == limit.counted_arithmetic(model, batch)
+    counted = limit.counted_arithmetic(model, batch)
+    assert limit.training_arithmetic(config, texts, length, first_token_only) == counted
+
+
+def by_matrix_products(query, key, value, attn_mask=None, dropout_p=0.0):
+    """Attention in the operations that PyTorch's counter knows."""
+    scores = query @ key.transpose(-1, -2)
+    return scores.softmax(dim=-1) @ value
 
 
 def test_the_arithmetic_by_hand(load):
@@ -320,6 +387,8 @@ def test_the_arithmetic_by_hand(load):
     # A layer has 4 x 2 x 2 + 2 x 2 x 3 = 28 weights; 5 tokens; attention 4 x 25 x 2; head 2 x 2 x (2 + 4).
     assert limit.forward_arithmetic(config, 1, 5) == 2 * 28 * 5 + 200 + 24
     assert limit.training_arithmetic(config, 6, 5) == 3 * 6 * 504
+    # Four tokens need 2 x 2 x 2 weights for key and value of the 28, and no attention, which is 4 x 5 x 2 for a token.
+    assert limit.forward_arithmetic(config, 1, 5, first_token_only=True) == 504 - 4 * (2 * 20 + 40)
 
 
 def test_kinds_of_operations(load):
@@ -339,23 +408,11 @@ def test_kinds_of_operations(load):
     assert {name: kind_of(name) for name in wanted} == wanted
 
 
-def test_a_rate_counts_what_is_done(load, monkeypatch):
+def test_the_best_rate_is_that_of_the_fastest_shape(load, monkeypatch):
     limit = load("limit")
-    clock = [0.0]
-    monkeypatch.setattr(limit.time, "perf_counter", lambda: clock[0])
-
-    def work() -> None:
-        clock[0] += 0.03
-
-    assert limit.per_second(work, 6.0) == pytest.approx(200)
-
-
-def test_batches_are_taken_from_short_to_long(load):
-    spread_out = load("limit").spread_out
-    lengths = [9, 1, 5, 3, 7, 2]
-    batches = [[i] for i in range(6)]
-    assert spread_out(batches, lengths, 3) == [[5], [2], [0]]
-    assert spread_out(batches, lengths, 9) == [[1], [5], [3], [2], [4], [0]]
+    wide = ((2, 3, 4), "float32")
+    monkeypatch.setattr(limit, "rates", lambda cases, rounds: {case: [1.0, 5.0, 2.0] for case in cases} | {wide: [3.0]})
+    assert limit.best_rate(tiny_config(), "float32") == 3
 
 
 # ------------------------------------------------------------------------------------------------------------- scaling
@@ -375,11 +432,11 @@ def test_the_prediction_by_hand(load):
     scaling = load("scaling")
     network = scaling.Network(bandwidth=100.0, latency=0.25)
     alone = scaling.predict(8_000, 1, 10.0, 50, 600, network)
-    assert (alone.arithmetic, alone.exchange, alone.seconds) == (800, 0, 800)
+    assert alone == (800, 0)
     four = scaling.predict(8_000, 4, 10.0, 50, 600, network)
-    assert four.seconds == pytest.approx(200 + 50 * 10.5)
+    assert four == pytest.approx((200, 50 * 10.5))
     free = scaling.predict(8_000, 4, 10.0, 50, 600, scaling.Network(float("inf"), 0.0))
-    assert free.seconds == 200
+    assert free == (200, 0)
 
 
 def test_steps_and_networks(load):
@@ -399,36 +456,20 @@ def test_parameters_are_counted_without_memory(load):
     assert scaling.count_parameters(BertConfig(num_labels=4)) == 109_482_240 + 4 * 768 + 4
 
 
-def test_seconds_of_an_iteration_are_those_of_the_process_that_runs_the_script(load, monkeypatch, tmp_path):
-    scaling = load("scaling")
-    asked = []
+def test_a_process_leaves_the_median_of_each_part(load, monkeypatch, tmp_path):
+    scaling, measure = load("scaling"), load("measure")
 
-    def run(words: list[str], processes: int, **settings: str) -> float:
-        asked.append((words[0], words[2:6], processes, settings))
-        return 0.5
+    class Recorder:
+        def steps(self, batches: dict) -> dict:
+            return {name: lambda batch=batch: batch for name, batch in batches.items()}
 
-    monkeypatch.setattr(scaling, "run", run)
-    assert scaling.iteration_seconds(tmp_path, 2, 8, 10) == 0.5
-    options = ["--iterations", str(scaling.NEW + 10), "--batch-size", "8"]
-    assert asked == [("--finetune", options, 2, {"TORCHNLP_DATA": str(tmp_path)})]
+    def in_turn(cases: dict, rounds: int) -> dict:
+        return {name: measure.Measured(seconds=[float(work())]) for name, work in cases.items()}
 
-
-def test_an_iteration_lasts_from_one_update_to_the_next(load, monkeypatch, tmp_path, capsys):
-    scaling = load("scaling")
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "finetune.py").write_text(
-        "import torch\n"
-        "def main(words):\n"
-        "    weight = torch.ones(1, requires_grad=True)\n"
-        "    for _ in range(int(words[0])):\n"
-        "        torch.optim.SGD([weight]).step()\n",
-        encoding="utf-8",
-    )
-    moments = iter([3, 40, 41, 43, 47])  # the first two are new; then 1, 2 and 4 seconds
-    monkeypatch.setattr(scaling, "ROOT", tmp_path)
-    monkeypatch.setattr(scaling.time, "perf_counter", lambda: next(moments))
-    scaling.timed_finetune(["5"])
-    assert capsys.readouterr().out == "2\n"
+    monkeypatch.setattr(scaling, "Trainer", Recorder)
+    monkeypatch.setattr(scaling, "in_turn", in_turn)
+    scaling.take_steps(0, [{"16": [5, 1, 2], "8": [7]}], str(tmp_path))
+    assert json.loads((tmp_path / "medians").read_text()) == {"16": 2, "8": 7}
 
 
 # ------------------------------------------------------------------------------------------------------------- margins
@@ -565,24 +606,88 @@ def test_the_committed_table_covers_every_claim(load):
                     assert f"| {cell.id} " in section and f"`{comparison}`" in section, f"measure again: {name}"
 
 
-# ----------------------------------------------------------------------------------------------------------- precision
+# ---------------------------------------------------------------------------------------------------------- finetuning
 
 
-def test_formats_take_turns_on_the_same_items(load, report, monkeypatch):
-    precision = load("precision")
-    seen = []
+@pytest.fixture
+def finetuning(load, report, monkeypatch):
+    """The benchmark with made-up rates, and ways that note when they ran, and learn as much as their share allows."""
+    module = load("finetuning")
+    module.seen = []
 
-    def lesson_4(train, test, seed):
-        seen.append((torchnlp.precision(), tuple(train), seed))
-        return precision.Run(2.0, 1.0, 0.5 + 0.1 * len(seen), 7)
+    def way(name: str) -> Callable:
+        def train(train: list, test: list, seed: int):
+            module.seen.append((name, torchnlp.precision(), tuple(train), seed))
+            slow = {"old loop": 8, "lesson 4": 4}.get(name, 2)
+            wrong = {"lesson 6, 1/4": 0.2, "lesson 6, 1/2": 0.1}.get(name, 0.0) * (torchnlp.precision() == "float32")
+            return module.Run(slow * (seed + 1), slow / 2, 0.9 - wrong - seed / 100, [5, 7])
 
-    monkeypatch.setattr(precision, "lesson_4", lesson_4)
-    monkeypatch.setenv("TORCHNLP_PRECISION", "auto")
-    runs = precision.compare([(1, "a"), (2, "b"), (3, "c")], [], 2, [0, 1])
-    assert [name for name, _, _ in seen] == ["float32", "bfloat16"] * 2
-    assert seen[0][1:] == seen[1][1:] and len(seen[0][1]) == 2
-    assert os.environ["TORCHNLP_PRECISION"] == "auto"
-    section = report.Report("precision", "Formats")
-    precision.tell(section, runs)
-    assert "+0.1000 on average, standard deviation over the seeds 0.0000" in section.blocks[-1]
-    assert "0.7000, 0.9000" in section.blocks[0]
+        return train
+
+    monkeypatch.setattr(module, "WAYS", {name: way(name) for name in module.WAYS})
+    monkeypatch.setattr(module, "best_rate", lambda config, number_format: module.seen.append("rate") or 1e9)
+    return module
+
+
+def table(report, number: int) -> list[list[str]]:
+    """The cells of one of the report's tables, without the headers."""
+    found = [block for block in report.blocks if block.startswith("|")][number]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in found.splitlines()[2:]]
+
+
+def test_ways_take_turns_on_the_same_items(finetuning):
+    keys = [(way, "float32") for way in ("old loop", "Trainer, defaults", "lesson 6")]
+    runs, rates = finetuning.compare([(1, "a"), (2, "b"), (3, "c")], [], 2, [0, 1], keys)
+    names = [entry[0] if isinstance(entry, tuple) else entry for entry in finetuning.seen]
+    assert names == [
+        "rate",
+        "old loop",
+        "Trainer, defaults",
+        "lesson 6",
+        "rate",
+        "rate",
+        "old loop",
+        "lesson 6",
+        "rate",
+    ]
+    items = {entry[3]: entry[2] for entry in finetuning.seen if entry != "rate"}
+    assert all(entry[2] == items[entry[3]] and len(entry[2]) == 2 for entry in finetuning.seen if entry != "rate")
+    assert [len(done) for done in runs.values()] == [2, 1, 2] and rates == [1e9] * 4
+
+
+def test_the_tables_tell_ratios_limit_and_shares(finetuning, report):
+    ways = ["old loop", "lesson 4", *finetuning.SHARES]
+    runs, rates = finetuning.compare([(1, "a")], [], 1, [0, 1, 2], [(way, "float32") for way in ways])
+    by_way = {way: done for (way, _), done in runs.items()}
+    told = report.Report("finetuning", "Fine-tuning")
+    finetuning.tell_ratios(told, by_way)
+    assert table(told, 0) == [
+        ["lesson 4", "old loop", "2.00 (2.00 to 2.00)", "2.00 (2.00 to 2.00)", "+0.0000", "3"],
+        ["lesson 6", "old loop", "4.00 (4.00 to 4.00)", "4.00 (4.00 to 4.00)", "+0.0000", "3"],
+        ["lesson 6", "lesson 4", "2.00 (2.00 to 2.00)", "2.00 (2.00 to 2.00)", "+0.0000", "3"],
+    ]
+    finetuning.tell_limit(told, by_way, [5], [rate * 2 for rate in rates])
+    forward, config = finetuning.forward_arithmetic, finetuning.course_config()
+    first, _, last, _ = table(told, 1)
+    assert first[:2] == ["lesson 4", "training"] and last[:2] == ["lesson 6", "training"]
+    for row, short, seconds in ((first, False, 8), (last, True, 4)):  # seconds of the second seed
+        least = 3 * sum(forward(config, 1, length, short) for length in (5, 7)) / 2e9
+        assert row[-1].startswith(f"{least / seconds:.4f}"[:6])
+    finetuning.tell_shares(told, by_way)
+    rows = table(told, 2)
+    assert [row[0] for row in rows] == list(finetuning.SHARES)
+    assert [row[-1] for row in rows] == ["-0.2000", "-0.1000", "+0.0000", "+0.0000"]
+    assert "0.8900 on average, is reached by lesson 6, 3/4, in 0.250 (" in told.blocks[-1]
+
+
+def test_formats_take_turns_and_are_compared(finetuning, report, monkeypatch):
+    keys = [("lesson 6, 1/2", number_format) for number_format in ("float32", "bfloat16")]
+    runs, _ = finetuning.compare([(1, "a"), (2, "b")], [], 2, [0, 1], keys)
+    assert [entry[1] for entry in finetuning.seen if entry != "rate"] == ["float32", "bfloat16"] * 2
+    assert os.environ["TORCHNLP_PRECISION"] == "float32", "as it was"
+    told = report.Report("formats", "Formats")
+    finetuning.tell_runs(told, runs)
+    assert [row[:2] for row in table(told, 0)] == [list(key) for key in keys]
+    assert table(told, 0)[1][-2] == "0.9000, 0.8900"
+    finetuning.tell_formats(told, runs)
+    assert "+0.1000 on average, standard deviation over the seeds 0.0000" in told.blocks[-1]
