@@ -229,15 +229,16 @@ WAYS: dict[str, Callable[[Items, Items, int], Run]] = {
     "less work: half frozen": half_frozen,
     "less work: frozen features": frozen_features,
 }
-WHAT = """- old loop: one `encode` a text, no attention mask, random batches of 8, Adam at 2e-5: as in old courses
-- Trainer, best settings: those for speed: lengths grouped, fused AdamW at 1e-4, bfloat16 where it is fast
-- lesson 4: batches of 8
-- lesson 6: batches of 16, and a last layer that computes the first token only; with a number, on this share of items
-- Trainer, defaults: as it comes: batches of 8 at random, AdamW at 5e-5, float32
-- Trainer, best, no dropout: the best settings with a model without dropout
-- less work: half frozen: lesson 6 with frozen word vectors and lower half of the layers: less work, not faster work
-- less work: frozen features: all of BERT frozen; each text's mean vector is computed once; a linear layer learns
-"""
+WHAT = {
+    "old loop": "one `encode` a text, no attention mask, random batches of 8, Adam at 2e-5, float32: as in old courses",
+    "Trainer, best settings": "those for speed: lengths grouped, fused AdamW at 1e-4, bfloat16 where it is fast",
+    "lesson 4": "batches of 8",
+    "lesson 6": "batches of 16, and a last layer that computes the first token only; a number is a share of the items",
+    "Trainer, defaults": "as it comes: batches of 8 at random, AdamW at 5e-5, float32",
+    "Trainer, best, no dropout": "the best settings with a model without dropout",
+    "less work: half frozen": "lesson 6, word vectors and lower half of the layers frozen: less work, not faster work",
+    "less work: frozen features": "all of BERT frozen: its mean vectors are computed once, and a linear layer learns",
+}
 PATHS = ("lesson 4", "lesson 6")  # which the course promises something about, against these:
 OTHERS = ("old loop", "Trainer, best settings", "Trainer, defaults", "Trainer, best, no dropout", "lesson 4")
 SHARES = ("lesson 6, 1/4", "lesson 6, 1/2", "lesson 6, 3/4", "lesson 6")  # growing shares of the items
@@ -310,8 +311,8 @@ def gains(runs: list[Run], others: list[Run]) -> list[float]:
     return [run.accuracy - other.accuracy for run, other in zip(runs, others, strict=False)]
 
 
-def tell_runs(report: Report, runs: dict[Key, list[Run]]) -> None:
-    """What each way cost and gave, and what it does."""
+def tell_runs(report: Report, runs: dict[tuple[str, ...], list[Run]]) -> None:
+    """What each way cost and gave, and what it does. A key is the way, and the number format where there are two."""
     rows = []
     for key, done in runs.items():
         speed = statistics.median(sum(run.lengths) / run.train_seconds for run in done)
@@ -319,13 +320,11 @@ def tell_runs(report: Report, runs: dict[Key, list[Run]]) -> None:
         accuracies = ", ".join(f"{run.accuracy:.4f}" for run in done)
         mib = show_mib(max((run.mib for run in done if run.mib), default=None))
         spreads = (median_and_spread(seconds(done, part)) for part in ("train", "test"))
-        rows.append([*key, *spreads, f"{speed:.0f}", f"{mean:.4f}", accuracies, mib])
+        rows.append([", ".join(key), *spreads, f"{speed:.0f}", f"{mean:.4f}", accuracies, mib])
     report.table(
-        "way | format | training, s | testing, s | tokens/s in training | accuracy, mean | accuracies | "
-        "peak memory, MiB",
-        rows,
+        "way | training, s | testing, s | tokens/s in training | accuracy, mean | accuracies | peak memory, MiB", rows
     )
-    report.say(WHAT)
+    report.say("\n".join(f"- {way}: {WHAT[way]}." for way in dict.fromkeys(key[0] for key in runs) if way in WHAT))
 
 
 def tell_formats(report: Report, runs: dict[Key, list[Run]]) -> None:
@@ -402,11 +401,12 @@ def main() -> None:
         f"{min(arguments.examples, len(train)):,} training items, the first {len(test)} test items, "
         f"seeds {', '.join(map(str, arguments.seeds))}; median and spread over the seeds, each against itself."
     )
-    tell_runs(report, runs)
     if both:
+        tell_runs(report, runs)
         tell_formats(report, runs)
     else:
         by_way = {way: done for (way, _), done in runs.items()}
+        tell_runs(report, {(way,): done for way, done in by_way.items()})
         tell_ratios(report, by_way)
         tell_limit(report, by_way, lengths_of(test), rates)
         tell_shares(report, by_way)

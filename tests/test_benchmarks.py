@@ -687,7 +687,7 @@ def test_formats_take_turns_and_are_compared(finetuning, report, monkeypatch):
     assert os.environ["TORCHNLP_PRECISION"] == "float32", "as it was"
     told = report.Report("formats", "Formats")
     finetuning.tell_runs(told, runs)
-    assert [row[:2] for row in table(told, 0)] == [list(key) for key in keys]
+    assert [row[0] for row in table(told, 0)] == ["lesson 6, 1/2, float32", "lesson 6, 1/2, bfloat16"]
     assert table(told, 0)[1][-2] == "0.9000, 0.8900"
     finetuning.tell_formats(told, runs)
     assert "+0.1000 on average, standard deviation over the seeds 0.0000" in told.blocks[-1]
