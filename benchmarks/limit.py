@@ -173,13 +173,13 @@ def report_job(report: Report, trainer: Trainer, items: Items, copy_rate: float,
     needed = sum(training_arithmetic(config, 1, length) for length in lengths)
     padded = sum(training_arithmetic(config, *shape) for shape in shapes)
     own = training_arithmetic(config, *taken[0]["input_ids"].shape)
-    counted = counted_arithmetic(course_model(attn_implementation="eager"), taken[0])
+    counted = counted_arithmetic(course_model(attention="eager"), taken[0])
     moved = optimizer_bytes(sum(parameter.numel() for parameter in trainer.model.parameters()))
     report.say(
         f"**Arithmetic.** Lesson 4's job, {len(chosen)} texts of {statistics.mean(lengths):.1f} tokens on average in "
         f"batches of like length: {needed / 1e12:.2f} TFLOP, with padding {padded / 1e12:.2f}. Of one batch: "
-        f"{own / 1e9:.3f} GFLOP by this count, {counted / 1e9:.3f} by PyTorch's counter. The optimizer moves "
-        f"{moved / 1e9:.2f} GB in each step, which takes at least {moved / copy_rate:.4f} s."
+        f"{own / 1e9:.3f} GFLOP by this count, {counted / 1e9:.3f} by PyTorch's counter. An optimizer of all "
+        f"weights moves {moved / 1e9:.2f} GB in each step, which takes at least {moved / copy_rate:.4f} s."
     )
     return taken
 
