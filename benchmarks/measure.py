@@ -168,10 +168,15 @@ def made_up_batch(texts: int, length: int, vocabulary: int = 30_000) -> Batch:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
-def lengths_of(items: Items) -> list[int]:
+def input_ids_of(items: Items) -> list[list[int]]:
     """The word pieces of each text."""
     tokenizer = AutoTokenizer.from_pretrained(torchnlp.model_folder())
-    return list(map(len, tokenizer([text for _, text in items], truncation=True, max_length=MAX_LENGTH).input_ids))
+    return tokenizer([text for _, text in items], truncation=True, max_length=MAX_LENGTH)["input_ids"]
+
+
+def lengths_of(items: Items) -> list[int]:
+    """How many word pieces each text has."""
+    return list(map(len, input_ids_of(items)))
 
 
 def batches_of(items: Items, chosen: list[list[int]]) -> list[Batch]:
