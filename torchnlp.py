@@ -36,25 +36,22 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, islice, product, repeat
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pooch
-import requests
 import torch
 import torchtext
-from babel import Locale
-from babel.dates import DateTimeFormat, get_date_format, tokenize_pattern
-from babel.lists import format_list
-from IPython.display import display
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Sampler
 from torchtext.data.utils import get_tokenizer, ngrams_iterator
 from torchtext.vocab import Vocab
+
+# What only plots, dates, downloads or BERT need is imported in the functions that use it: it takes long, and each
+# kernel, script and process of a training imports this module.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     # settings
@@ -611,6 +608,8 @@ def _ag_news_url() -> str:
 
 def _ag_news_on_disk() -> bool:
     """True where both files of AG News lie in ``data/ag_news`` with the right checksums."""
+    import pooch
+
     files = ((AG_NEWS_FOLDER / name, known_hash) for name, known_hash in AG_NEWS_HASHES.items())
     return all(path.is_file() and pooch.hashes.hash_matches(path, known_hash) for path, known_hash in files)
 
@@ -638,6 +637,8 @@ def _download(base_url: str, target: Path, known_hash: str) -> None:
         OSError: no connection, no answer, a line cut half-way, or a folder that cannot be written.
         ValueError: what arrived has another checksum.
     """
+    import pooch
+
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, STALL_SECONDS))
     store = pooch.create(target.parent, base_url, registry={target.name: known_hash}, retry_if_failed=1)
     logging.getLogger("pooch").setLevel(logging.WARNING)
@@ -664,6 +665,8 @@ def _why_unreachable(url: str) -> str | None:
 
     Looking up a name has no time limit of its own, so the question is asked in a thread that is not waited for.
     """
+    import requests
+
     outcome: list[str | None] = [NO_ANSWER]
 
     def ask() -> None:
@@ -913,6 +916,8 @@ def date_sentence(dates: Sequence[datetime.date], language: str, style: str = "l
 
     Source: the Unicode Common Locale Data Repository, https://cldr.unicode.org, read through Babel.
     """
+    from babel.lists import format_list
+
     if language not in DATE_LANGUAGES:
         raise ValueError(f"language {language!r} is unknown: choose one of {', '.join(DATE_LANGUAGES)}")
     if style not in DATE_STYLES:
@@ -984,6 +989,9 @@ def _date_pool() -> dict[str, list[datetime.date]]:
 
 def _write_date(date: datetime.date, language: str, style: str) -> tuple[str, dict[str, tuple[int, int]]]:
     """Write one date in one language, and say where its fields stand."""
+    from babel import Locale
+    from babel.dates import DateTimeFormat
+
     written, spans = "", {}
     for kind, value in _date_pattern(language, style):
         if kind == "field":
@@ -999,6 +1007,8 @@ def _write_date(date: datetime.date, language: str, style: str) -> tuple[str, di
 @functools.cache
 def _date_pattern(language: str, style: str) -> list[tuple]:
     """CLDR's pattern of a date as a list of fields and of the characters between them."""
+    from babel.dates import get_date_format, tokenize_pattern
+
     return tokenize_pattern(get_date_format(style, locale=language).pattern)
 
 
@@ -1323,7 +1333,7 @@ def new_head(model: nn.Module, classes: Sequence[str]) -> nn.Module:
         ValueError: the model does not have C outputs.
         TypeError: the model is no ``BertForSequenceClassification``.
     """
-    from transformers import AutoConfig, BertForSequenceClassification  # here, because they take seconds to import
+    from transformers import AutoConfig, BertForSequenceClassification
 
     if not isinstance(model, BertForSequenceClassification):
         raise TypeError(f"{type(model).__name__} has no outputs for classes: give a BertForSequenceClassification")
@@ -1891,7 +1901,7 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
 COLOURS = {"blue": "#0072B2", "orange": "#E69F00"}
 
 
-def show(drawn: Axes | Figure, alt: str) -> None:
+def show(drawn: "Axes | Figure", alt: str) -> None:
     """Show a figure in the notebook with a text for those who cannot see it, and close it.
 
     Args:
@@ -1902,6 +1912,11 @@ def show(drawn: Axes | Figure, alt: str) -> None:
         TypeError: what is given is neither a figure nor axes.
         ValueError: the text is empty.
     """
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     if not isinstance(drawn, Axes | Figure):
         raise TypeError(f"{type(drawn).__name__} is no figure: give a figure, or axes in it")
     if not alt.strip():
@@ -1916,7 +1931,7 @@ def show(drawn: Axes | Figure, alt: str) -> None:
     display({"text/html": tag, "text/plain": f"Figure: {alt}"}, raw=True)
 
 
-def plot_history(history: dict[str, list[float]], ax: Sequence[Axes] | None = None) -> Sequence[Axes]:
+def plot_history(history: dict[str, list[float]], ax: "Sequence[Axes] | None" = None) -> "Sequence[Axes]":
     """Draw loss and accuracy against the iteration, side by side.
 
     Args:
@@ -1929,6 +1944,8 @@ def plot_history(history: dict[str, list[float]], ax: Sequence[Axes] | None = No
     Raises:
         ValueError: a list is missing, or has another length.
     """
+    import matplotlib.pyplot as plt
+
     lengths = {len(history.get(name, ())) for name in ("iteration", "loss", "accuracy")}
     if len(lengths) > 1 or 0 in lengths:
         raise ValueError("the history needs numbers under iteration, loss and accuracy, as many of each: see fine_tune")
@@ -1943,8 +1960,8 @@ def plot_history(history: dict[str, list[float]], ax: Sequence[Axes] | None = No
 
 
 def plot_confusion_matrix(
-    labels: torch.Tensor, predictions: torch.Tensor, classes: Sequence[str], ax: Axes | None = None
-) -> Axes:
+    labels: torch.Tensor, predictions: torch.Tensor, classes: Sequence[str], ax: "Axes | None" = None
+) -> "Axes":
     """Draw how often each true class (row) was taken for each class (column).
 
     Args:
@@ -1959,6 +1976,8 @@ def plot_confusion_matrix(
     Raises:
         ValueError: there is not one prediction for each label, or one of them has no name.
     """
+    import matplotlib.pyplot as plt
+
     size = len(classes)
     labels, predictions = (torch.as_tensor(part, dtype=torch.long).cpu() for part in (labels, predictions))
     if labels.shape != predictions.shape:
@@ -1980,7 +1999,9 @@ def plot_confusion_matrix(
     return ax
 
 
-def plot_attention(weights: torch.Tensor, rows: Sequence[str], columns: Sequence[str], ax: Axes | None = None) -> Axes:
+def plot_attention(
+    weights: torch.Tensor, rows: Sequence[str], columns: Sequence[str], ax: "Axes | None" = None
+) -> "Axes":
     """Draw attention weights: one row for each position that looks, one column for each position it may look at.
 
     A weight is not an explanation: it says where a vector was read, not why the model answered as it did.
@@ -1999,6 +2020,8 @@ def plot_attention(weights: torch.Tensor, rows: Sequence[str], columns: Sequence
 
     Source: Bahdanau, Cho and Bengio 2015, figure 3, https://arxiv.org/abs/1409.0473.
     """
+    import matplotlib.pyplot as plt
+
     if tuple(weights.shape) != (len(rows), len(columns)):
         raise ValueError(
             f"weights of shape {tuple(weights.shape)} for {len(rows)} rows and {len(columns)} columns: "

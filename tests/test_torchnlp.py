@@ -1006,7 +1006,7 @@ def test_plot_confusion_matrix_counts():
 
 def test_show_gives_alt_text_and_closes(monkeypatch):
     shown = []
-    monkeypatch.setattr(torchnlp, "display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
     figure, ax = plt.subplots()
     torchnlp.show(ax, 'A line, called "x" <1>')
     assert 'alt="A line, called &quot;x&quot; &lt;1&gt;"' in shown[0]["text/html"]
@@ -1021,3 +1021,11 @@ def test_importing_writes_nothing(tmp_path):
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tmp_path)}
     subprocess.run([sys.executable, "-c", "import torchnlp"], check=True, env=environment, cwd=tmp_path)
     assert names(tmp_path) == ["torchnlp.py"]
+
+
+@pytest.mark.parametrize("words", ["import torchnlp", "from torchnlp import *"])
+def test_importing_brings_nothing_that_only_plots_dates_downloads_or_bert_need(words):
+    late = {"matplotlib", "babel", "IPython", "pooch", "transformers"}
+    source = f"{words}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)
+    assert late.isdisjoint(done.stdout.split())
