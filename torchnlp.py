@@ -58,7 +58,7 @@ __all__ = [
     "DataError", "ModelError", "device", "set_seed", "has_fast_bfloat16", "precision", "autocast",
     "attention_implementation",
     # data and vocabulary
-    "CLASSES", "load_dataset", "build_vocab", "vocab", "tokenizer", "encode",
+    "CLASSES", "load_dataset", "load_texts", "build_vocab", "vocab", "tokenizer", "encode",
     "Entity", "EntityText", "load_entities", "Question", "load_questions",
     # dates
     "DATE_LANGUAGES", "DateSentence", "date_sentence", "date_sentences",
@@ -258,11 +258,29 @@ def load_dataset(
     """
     global vocab
     _check_counts(ngrams=ngrams, min_freq=min_freq)
+    train_dataset, test_dataset, classes = load_texts(source)
+    vocab = build_vocab((text for _, text in train_dataset), ngrams, min_freq)
+    return train_dataset, test_dataset, classes, vocab
+
+
+def load_texts(
+    source: str | os.PathLike | None = None,
+) -> tuple[list[tuple[int, str]], list[tuple[int, str]], list[str]]:
+    """Load what :func:`load_dataset` loads, but build no vocabulary: a model with word pieces brings its own.
+
+    Args:
+        source: as in :func:`load_dataset`.
+
+    Returns:
+        ``(train_dataset, test_dataset, classes)``, the first three of :func:`load_dataset`.
+
+    Raises:
+        DataError: as :func:`load_dataset`.
+    """
     source = os.fspath(source or os.environ.get("TORCHNLP_DATA") or "auto")
     train_dataset, test_dataset, classes, where = _read_source(source)
     print(f"Loaded {len(train_dataset):,} training and {len(test_dataset):,} test items: {where}.")
-    vocab = build_vocab((text for _, text in train_dataset), ngrams, min_freq)
-    return train_dataset, test_dataset, classes, vocab
+    return train_dataset, test_dataset, classes
 
 
 def _read_source(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]], list[str], str]:

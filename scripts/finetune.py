@@ -1,6 +1,7 @@
 """Fine-tune BERT to sort news, as lesson 4 does, with any number of processes, GPUs and machines.
 
     python scripts/finetune.py OUTPUT                          # one process: a GPU where there is one, else the CPU
+    python scripts/finetune.py OUTPUT --processes 2            # two processes on the CPU of this machine
     torchrun --nproc_per_node 8 scripts/finetune.py OUTPUT     # eight GPUs, one process each
 
 The news is that of ``TORCHNLP_DATA``, the model that of ``TORCHNLP_MODEL``. OUTPUT is a new folder. In it arrive:
@@ -20,6 +21,11 @@ An iteration takes ``batch size x processes x accumulation`` examples of like le
 write this product, and their mean gradient. So without dropout, what is learned does not depend on how the work is
 dealt out, up to rounding.
 """
+# ruff: noqa: E402 - the other imports come after a line that makes them faster
+
+import gc
+
+gc.disable()  # what imports make is no garbage, and to search it takes a fifth of their time
 
 import argparse
 import contextlib
@@ -28,6 +34,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import stat
 import sys
 import tempfile
@@ -40,11 +47,12 @@ from types import ModuleType
 import torch
 import transformers
 from accelerate import Accelerator
-from accelerate.utils import tqdm
+from accelerate.utils import broadcast_object_list, tqdm
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torch.multiprocessing import ProcessExitedException, start_processes
 from torch.utils.data import DataLoader, Sampler
 from transformers import AutoTokenizer, BertForSequenceClassification
 
@@ -52,6 +60,9 @@ if "LOCAL_RANK" in os.environ and torch.cuda.is_available():  # else every proce
     torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
 
 import torchnlp
+
+gc.freeze()  # nor is it searched later: that would write to memory which forked processes share
+gc.enable()
 
 RESULTS = ("checkpoint.safetensors", "model", "history.json")
 # Settings that a checkpoint is tied to, with the number of processes, the number format, the form of attention, the
@@ -61,6 +72,9 @@ TIED = ("iterations", "batch_size", "accumulate", "lr", "dropout", "max_length",
 
 class RunError(ValueError):
     """A run that cannot start or go on as it was asked for. The message names the remedy."""
+
+
+ERRORS = (RunError, torchnlp.DataError, torchnlp.ModelError)  # those that a learner can mend
 
 
 # ---------------------------------------------------------------------------------------------------- dealing out work
@@ -317,6 +331,7 @@ def read_arguments(words: list[str] | None = None) -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="a new folder, or with --resume that of a run that was cut off")
+    parser.add_argument("--processes", type=natural, default=1, help="on the CPU; GPUs are for torchrun")
     parser.add_argument("--iterations", type=natural, default=500, help="how often the weights are updated")
     parser.add_argument("--batch-size", type=natural, default=8, help="examples of one process in one go")
     parser.add_argument("--accumulate", type=natural, default=1, help="goes of each process for one iteration")
@@ -433,20 +448,22 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     told = contextlib.redirect_stdout(sys.stdout if accelerator.is_main_process else io.StringIO())
-    with accelerator.main_process_first(), told:  # it downloads what is missing
-        training_items, test_items, classes, _ = torchnlp.load_dataset()
+    with accelerator.local_main_process_first():  # it prepares the folder where that is missing
         folder = torchnlp.model_folder()
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        torchnlp.set_seed(arguments.seed)  # the new head is the same in every process
-        model = BertForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=len(classes),
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            hidden_dropout_prob=arguments.dropout,
-            attention_probs_dropout_prob=arguments.dropout,
-            attn_implementation=attention,
-        )
+    news = [torchnlp.load_texts() if accelerator.is_main_process else None]  # read once, and the same for all
+    ((training_items, test_items, classes),) = broadcast_object_list(news)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torchnlp.set_seed(arguments.seed)  # the new head is the same in every process
+    model = BertForSequenceClassification.from_pretrained(
+        folder,
+        num_labels=len(classes),
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        hidden_dropout_prob=arguments.dropout,
+        attention_probs_dropout_prob=arguments.dropout,
+        attn_implementation=attention,
+    )
+    with told:
         model = torchnlp.new_head(model, classes).to(accelerator.device)
     positions = model.config.max_position_embeddings
     if arguments.max_length > positions:
@@ -494,11 +511,8 @@ def fine_tune(accelerator: Accelerator, arguments: argparse.Namespace) -> None:
         checkpoint.unlink(missing_ok=True)
 
 
-def main(words: list[str] | None = None) -> None:
-    """Do what the command line says."""
-    arguments = read_arguments(words)
-    if torchnlp.device.type == "cuda" and torchnlp.device.index:
-        raise RunError(f"TORCHNLP_DEVICE={torchnlp.device}: set CUDA_VISIBLE_DEVICES={torchnlp.device.index} instead")
+def work(arguments: argparse.Namespace) -> None:
+    """Do the part of this process: of all there is to do, where it is the only one."""
     if arguments.precision != "auto":
         os.environ["TORCHNLP_PRECISION"] = arguments.precision  # for torchnlp.predict, which tests
     precision = torchnlp.precision()
@@ -513,8 +527,52 @@ def main(words: list[str] | None = None) -> None:
     accelerator.end_training()
 
 
+def work_as(number: int, arguments: argparse.Namespace, port: int) -> None:
+    """Do the part of process ``number``, counted from 0, among ``arguments.processes`` of this machine."""
+    processes = str(arguments.processes)
+    os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": processes}
+    os.environ |= {"LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // arguments.processes))
+    try:
+        work(arguments)
+    except ERRORS as error:
+        sys.exit(f"finetune: {error}")
+
+
+def start_together(arguments: argparse.Namespace) -> None:
+    """Start processes on this machine's CPU, and wait for them. Where one fails, the others are ended.
+
+    On Linux they are forked: what this process has imported they need not import, as each process of torchrun must.
+
+    Raises:
+        RunError: they would run on a GPU, or torchrun has started this process.
+        ProcessExitedException: one of them has failed.
+    """
+    if torchnlp.device.type != "cpu" or "LOCAL_RANK" in os.environ:
+        raise RunError(
+            "--processes starts them on the CPU: set TORCHNLP_DEVICE=cpu and do without torchrun, or leave "
+            "it out and let torchrun start the processes"
+        )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # a free one, for process 0 to listen at
+    method = "fork" if sys.platform == "linux" else "spawn"
+    start_processes(work_as, (arguments, port), nprocs=arguments.processes, start_method=method)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Do what the command line says."""
+    arguments = read_arguments(words)
+    if torchnlp.device.type == "cuda" and torchnlp.device.index:
+        raise RunError(f"TORCHNLP_DEVICE={torchnlp.device}: set CUDA_VISIBLE_DEVICES={torchnlp.device.index} instead")
+    if arguments.processes > 1:
+        start_together(arguments)
+    else:
+        work(arguments)
+
+
 if __name__ == "__main__":
     try:
         main()
-    except (RunError, torchnlp.DataError, torchnlp.ModelError) as error:
+    except (*ERRORS, ProcessExitedException) as error:  # a process that has ended has said why, or was killed
         sys.exit(f"finetune: {error}")

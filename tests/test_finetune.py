@@ -90,8 +90,9 @@ def results(output: Path) -> dict:
     return {**written, "weights": load_file(weights), "hash": sha256(weights.read_bytes()).hexdigest()}
 
 
-def command(output: Path, *options: object, processes: int = 1) -> list[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+def command(output: Path, *options: object, torchrun: int = 0) -> list[str]:
+    """The command of a run; where torchrun is to start its processes, with their number."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={torchrun}"] if torchrun else []
     return [sys.executable, *launcher, str(SCRIPT), str(output), *map(str, options)]
 
 
@@ -505,13 +506,45 @@ def test_too_little_news_for_one_iteration_is_refused(run):
 def test_two_processes_learn_what_one_learns_from_the_doubled_batch(run, settings, tmp_path):
     options = ("--iterations", 8, "--report-freq", 1, "--precision", "float32")
     one = run("one", *options, "--batch-size", 8)
-    done = launch(settings, tmp_path / "two", *options, "--batch-size", 4, processes=2)
-    two = results(tmp_path / "two")
+    launched = launch(settings, tmp_path / "launched", *options, "--batch-size", 4, torchrun=2)
+    forked = launch(settings, tmp_path / "forked", *options, "--batch-size", 4, "--processes", 2)
+    two = results(tmp_path / "launched")
     torch.testing.assert_close(two["history"], one["history"], rtol=0, atol=1e-4)
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-4)
     assert (two["right"], two["answered"]) == (one["right"], TESTED)
-    assert done.stdout.count("2 processes on cpu") == 1
-    assert done.stdout.count("Loaded") == 1  # one process tells, the others are silent
+    assert_same_results(tmp_path / "forked", tmp_path / "launched")
+    for done in (launched, forked):
+        assert done.stdout.count("2 processes on cpu") == 1
+        assert done.stdout.count("Loaded") == 1  # one process tells, the others are silent
+
+
+def test_where_one_of_two_processes_finds_a_fault_both_end_and_it_is_named(settings, tmp_path):
+    words = command(tmp_path / "out", "--processes", 2, "--iterations", 1)
+    settings = {**os.environ, **settings, "TORCHNLP_DATA": str(tmp_path / "nowhere")}  # the other one waits for news
+    done = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "finetune: " in done.stderr and "nowhere is not a folder" in done.stderr
+
+
+@pytest.mark.parametrize(("variable", "value"), [("LOCAL_RANK", "0"), ("TORCHNLP_DEVICE", "meta")])
+def test_processes_are_for_the_cpu_and_without_torchrun(run, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(torchnlp, "device", torchnlp._choose_device())
+    with pytest.raises(finetune.RunError, match="--processes starts them on the CPU"):
+        run("out", "--iterations", 1, "--processes", 2)
+
+
+def test_a_run_imports_nothing_for_plots_dates_and_downloads(settings, tmp_path):
+    words = [str(SCRIPT), str(tmp_path / "out"), "--iterations", "1"]
+    source = f"import runpy, sys; sys.argv = {words}; runpy.run_path({words[0]!r}, run_name='__main__')"
+    source += "; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", source], env={**os.environ, **settings}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stderr.split())
+    assert "torchnlp" in modules
+    assert modules.isdisjoint({"matplotlib", "babel", "IPython", "pooch", "sklearn", "pandas"})
 
 
 def start_and_wait_for_a_random_moment(settings: dict[str, str], words: list[str], output: Path) -> subprocess.Popen:
@@ -552,13 +585,15 @@ def test_after_three_kills_at_random_moments_the_weights_are_those_of_an_unbroke
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
-def test_after_the_kill_of_one_of_two_processes_the_same_command_goes_on(settings, tmp_path):
+def test_after_the_kill_of_one_of_two_processes_both_end_and_the_run_goes_on(settings, tmp_path):
+    """What torchrun began and ended unbroken, and what it takes over from a run without it, ends with the same."""
     options = ("--iterations", 200, *TO_KILL)
-    launch(settings, tmp_path / "unbroken", *options, processes=2)
-    words = command(tmp_path / "killed", *options, "--resume", processes=2)
+    launch(settings, tmp_path / "unbroken", *options, torchrun=2)
+    words = command(tmp_path / "killed", *options, "--resume", "--processes", 2)
     launcher = start_and_wait_for_a_random_moment(settings, words, tmp_path / "killed")
-    random.choice(psutil.Process(launcher.pid).children()).kill()  # torchrun then ends the other
+    random.choice(psutil.Process(launcher.pid).children()).kill()  # then the other is ended
     assert launcher.wait(timeout=300) > 0, (tmp_path / "killed.log").read_text()
-    done = launch(settings, tmp_path / "killed", *options, "--resume", processes=2)
+    assert "terminated with signal SIGKILL" in (tmp_path / "killed.log").read_text()
+    done = launch(settings, tmp_path / "killed", *options, "--resume", torchrun=2)
     assert "going on after iteration" in done.stdout
     assert_same_results(tmp_path / "killed", tmp_path / "unbroken")

@@ -78,6 +78,11 @@ REFUSED: dict[str, tuple[Callable, type[Exception], str]] = {
     "set_seed: below zero": (lambda it: torchnlp.set_seed(-1), ValueError, "0 to 2"),
     "set_seed: a word": (lambda it: torchnlp.set_seed("a"), ValueError, "0 to 2"),
     "set_seed: None": (lambda it: torchnlp.set_seed(None), ValueError, "0 to 2"),
+    "load_texts: no folder": (
+        lambda it: torchnlp.load_texts("nowhere"),
+        torchnlp.DataError,
+        "not a folder.*TORCHNLP_DATA",
+    ),
     "load_dataset: half a gram": (lambda it: torchnlp.load_dataset(ngrams=1.5), ValueError, "ngrams.*whole number"),
     "build_vocab: one string": (lambda it: torchnlp.build_vocab("news"), TypeError, "into a list"),
     "build_vocab: None": (lambda it: torchnlp.build_vocab(None), TypeError, "give a list of strings"),

@@ -279,6 +279,15 @@ def test_no_network(ag_news, capsys):
     assert printed.count("\n") == 1, "one line"
 
 
+def test_texts_without_a_vocabulary_are_those_with_one(monkeypatch, capsys):
+    monkeypatch.setattr(torchnlp, "vocab", None)
+    texts = torchnlp.load_texts(source="sample")
+    assert torchnlp.vocab is None
+    printed = capsys.readouterr().out
+    assert texts == torchnlp.load_dataset(source="sample")[:3]
+    assert capsys.readouterr().out == printed != ""
+
+
 def test_silent_server_is_given_up(monkeypatch):
     monkeypatch.setattr(torchnlp, "CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:  # it takes the connection and says nothing
