@@ -39,6 +39,9 @@ NEWS_FOLDER := $(if $(NEWS),"$(NEWS)")
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/limit.py --save --compile $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/attention.py --save
+	$(BIN)/python benchmarks/tried.py --save --compile $(NEWS_FOLDER)
+	$(BIN)/python benchmarks/starting.py --save
 	$(BIN)/python benchmarks/growth.py --save $(NEWS_FOLDER)
 	$(BIN)/python benchmarks/loading.py --save $(NEWS_FOLDER)
 	$(BIN)/python benchmarks/scaling.py --save $(NEWS_FOLDER)

@@ -1635,9 +1635,7 @@ def read_first_token_only(model: nn.Module) -> nn.Module:
     Raises:
         TypeError: the model is no BERT with a pooler, or has a head that reads every token.
     """
-    from transformers import (
-        BertForSequenceClassification,
-    )  # here, because most of the helper does without this slow import
+    from transformers import BertForSequenceClassification
 
     if not isinstance(model, BertForSequenceClassification):
         raise TypeError(

@@ -25,8 +25,8 @@ PIECES = 1024
 
 def attention_case(
     layer: nn.Module, width: int, length: int, number_format: torch.dtype, train: bool
-) -> Callable[[], None]:
-    """What to time: a forward pass through the layer, and in training a backward pass, too."""
+) -> Callable[[], torch.Tensor]:
+    """What to time: a forward pass through the layer, and in training a backward pass, too. Gives (B, T, D)."""
     texts = PIECES // length
     hidden = torch.randn(texts, length, width, device=torchnlp.device, requires_grad=train)
     seen = torch.ones(texts, 1, length, length, dtype=torch.bool, device=torchnlp.device)
@@ -36,11 +36,12 @@ def attention_case(
         mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
     autocast = torch.autocast(torchnlp.device.type, torch.bfloat16, enabled=number_format == torch.bfloat16)
 
-    def work() -> None:
+    def work() -> torch.Tensor:
         with autocast, torch.set_grad_enabled(train):
             context, _ = layer(hidden, attention_mask=mask)
         if train:
             context.float().sum().backward()
+        return context.detach()
 
     return work
 

@@ -30,7 +30,8 @@ KINDS = {
     for device, name in (("cpu", "CPU"), ("cuda", "GPU"), ("mps", "Apple's GPU"))
     for number_format in ("bfloat16", "float32")
 }
-PARTS = ["lessons-sample", "lessons-ag-news", "finetuning", "formats", "loading", "growth", "limit", "scaling"]
+PARTS = ["lessons-sample", "lessons-ag-news", "finetuning", "formats", "limit", "attention", "tried", "growth"]
+PARTS += ["loading", "starting", "scaling"]
 # Shown where they are set:
 SETTINGS = ("TORCHNLP_DATA", "TORCHNLP_DEVICE", "TORCHNLP_PRECISION", "TORCHNLP_MODEL", "OMP_NUM_THREADS")
 

@@ -1,11 +1,11 @@
 """What else was tried to make a step of lesson 6's path faster: each change beside the path itself, in turn.
 
-    python benchmarks/tried.py [--rounds 12] [--compile] [--save] [FOLDER]
+    python benchmarks/tried.py [--rounds 12] [--save] [FOLDER]
 
 FOLDER holds news in AG News' layout; without it, ``TORCHNLP_DATA`` names the source. A round is one batch of 16 texts,
-the same for each case; the ratio is that of the seconds to the path's, below 1 where the change helps. ``--compile``
-tries ``torch.compile`` as well, which needs a C++ compiler and a minute or more. What belongs to the process as a whole
-(threads, pinned cores, the allocator) is tried by starting this with other settings, and comparing its first line.
+the same for each case; the ratio is that of the seconds to the path's, below 1 where the change helps. What belongs to
+the process as a whole (threads, pinned cores, the allocator) is tried by starting this with other settings, and
+comparing its first line. ``limit.py --compile`` tries ``torch.compile``.
 """
 
 import functools
@@ -91,7 +91,7 @@ def cast_once(model: BertForSequenceClassification) -> Step:
     return step
 
 
-def cases(input_ids: list[list[int]], with_compile: bool) -> dict[str, Step]:
+def cases(input_ids: list[list[int]]) -> dict[str, Step]:
     """The path and the changes to it. The optimizer is made while only the rows that occur are there."""
 
     def on_rows(model: nn.Module, make: Callable = Trainer) -> object:
@@ -111,10 +111,6 @@ def cases(input_ids: list[list[int]], with_compile: bool) -> dict[str, Step]:
     if torchnlp.precision() == "bfloat16":
         steps["residual sums in bfloat16"] = on_rows(short_residual(path_model())).step
         steps["weights cast once a step"] = on_rows(path_model(), cast_once)
-    if with_compile:
-        trainer = on_rows(path_model(first_token=False))
-        trainer.call = torch.compile(trainer.model, dynamic=True)
-        steps["torch.compile, all tokens in the last layer"] = trainer.step
     return steps
 
 
@@ -123,13 +119,15 @@ def per_thousand(seconds: list[float], batches: list[Batch]) -> list[float]:
     return [1000 * second / int(batch["attention_mask"].sum()) for second, batch in zip(seconds, batches, strict=True)]
 
 
-def measure(report: Report, rounds: int, compile: bool, folder: str | None = None) -> None:
+def measure(report: Report, rounds: int, folder: str | None = None) -> None:
     """Run the cases in turn over the same batches, and print the ratio of each to the path."""
     items: Items = torchnlp.load_dataset(source=folder)[0]
     chosen = random.Random(0).sample(items, min(len(items), 4000))
     input_ids = input_ids_of(chosen)
-    steps = [(name, step, BATCH) for name, step in cases(input_ids, compile).items()]
-    steps.append(("batches of 32", steps[0][1], 2 * BATCH))
+    steps = [(name, step, BATCH) for name, step in cases(input_ids).items()]
+    path = steps[0][1]
+    steps.insert(1, ("batches of 32", path, 2 * BATCH))
+    steps.append(("lesson 6's path, once more", path, BATCH))  # how far the same thing differs from itself
     batches, works = {}, {}
     for size in (BATCH, 2 * BATCH):
         cut = torchnlp.LengthGroupedBatches(list(map(len, input_ids)), size)
@@ -148,4 +146,4 @@ def measure(report: Report, rounds: int, compile: bool, folder: str | None = Non
 
 
 if __name__ == "__main__":
-    run(Report("tried", "What else was tried"), measure, __doc__, rounds=12, compile=False)
+    run(Report("tried", "What else was tried"), measure, __doc__, rounds=12)

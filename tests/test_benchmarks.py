@@ -7,6 +7,7 @@ import math
 import os
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -413,6 +414,96 @@ def test_the_best_rate_is_that_of_the_fastest_shape(load, monkeypatch):
     wide = ((2, 3, 4), "float32")
     monkeypatch.setattr(limit, "rates", lambda cases, rounds: {case: [1.0, 5.0, 2.0] for case in cases} | {wide: [3.0]})
     assert limit.best_rate(tiny_config(), "float32") == 3
+
+
+# --------------------------------------------------------------------------------------- attention, tried, starting
+
+
+@pytest.fixture
+def tiny_course_model(load, monkeypatch):
+    """Lets measure.course_model make a small model in place of the course's."""
+
+    def make(attention: str | None = None) -> BertForSequenceClassification:
+        torch.manual_seed(0)
+        config = tiny_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        config._attn_implementation = attention or "sdpa"
+        return BertForSequenceClassification(config)
+
+    for name in ("measure", "attention", "tried"):
+        monkeypatch.setattr(load(name), "course_model", make)
+    return make
+
+
+def test_both_forms_of_attention_are_timed_on_the_same_work(load, tiny_course_model):
+    module, results = load("attention"), []
+    for form in module.FORMS:
+        layer = tiny_course_model(form).bert.encoder.layer[0].attention.self.to(torchnlp.device)
+        torch.manual_seed(1)
+        work = module.attention_case(layer, width=24, length=64, number_format=torch.float32, train=True)
+        results.append((work(), layer.query.weight.grad.clone()))
+    (context, gradient), (fused_context, fused_gradient) = results
+    assert context.shape == (16, 64, 24) and gradient.any()
+    torch.testing.assert_close(fused_context, context, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fused_gradient, gradient, rtol=1e-3, atol=1e-4)
+
+
+def test_the_table_of_attention_says_which_form_is_faster(load, report, tiny_course_model, monkeypatch):
+    module = load("attention")
+    measured = load("measure").Measured
+
+    def known_times(cases: dict, rounds: int, warm_up: int) -> dict:
+        return {case: measured([0.001 if "eager" in case else 0.002] * rounds) for case in cases}
+
+    monkeypatch.setattr(module, "in_turn", known_times)
+    lines = report.Report("attention", "Attention")
+    module.measure(lines, rounds=2)
+    assert sum("| 16 x 64" in block for block in lines.blocks) == 2, "a table for each number format"
+    assert all("2.00 (2.00 to 2.00)" in block for block in lines.blocks if "16 x 64" in block)
+    assert lines.blocks[-1].endswith("in float32: sdpa.")
+
+
+def test_what_was_tried_computes_what_the_path_computes(load, tiny_course_model, monkeypatch):
+    monkeypatch.setenv("TORCHNLP_PRECISION", "float32")
+    tried, batch = load("tried"), load("measure").made_up_batch(3, 9, vocabulary=1_000)
+    path = tried.path_model()
+    together = tried.one_product(tried.path_model("eager"))
+    assert not hasattr(together.bert.encoder.layer[0].attention.self, "query")
+    torch.testing.assert_close(together(**batch).logits, path(**batch).logits, rtol=1e-4, atol=1e-5)
+    assert tried.short_residual(tried.path_model()).bert.embeddings(batch["input_ids"]).dtype == torch.bfloat16
+    trainer = tried.keep_gradients(load("measure").Trainer(tried.path_model()))
+    trainer.step(batch)
+    trainer.optimizer.zero_grad()
+    assert all(weight.grad is not None and not weight.grad.any() for weight in trainer.model.parameters())
+    model = tried.path_model()
+    before = model.bert.encoder.layer[0].intermediate.dense.weight.detach().to(torch.bfloat16)
+    step = tried.cast_once(model)
+    for _ in range(3):
+        step(batch)
+    after = model.bert.encoder.layer[0].intermediate.dense.weight
+    assert after.dtype == torch.bfloat16 and not torch.equal(after, before)
+
+
+def test_what_was_tried_is_told_beside_the_path(load, report, tiny_course_model, monkeypatch):
+    monkeypatch.setenv("TORCHNLP_DATA", "sample")
+    lines = report.Report("tried", "Tried")
+    load("tried").measure(lines, rounds=2)
+    (table,) = lines.blocks
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert rows[0] == "lesson 6's path" and rows[-1] == "lesson 6's path, once more" and len(rows) == 8
+
+
+def test_starts_of_two_checkouts_take_turns(load, report, monkeypatch, tmp_path, capsys):
+    module = load("starting")
+    monkeypatch.setattr(module, "CASES", {"nothing": ["-c", "import sys"]})
+    monkeypatch.setattr(sys, "argv", ["starting.py", "--rounds", "1", "--before", str(tmp_path), "--save"])
+    module.main()
+    row = report.RESULTS.read_text(encoding="utf-8").splitlines()[-3]
+    assert re.match(r"\| nothing +\| 0\.\d+ \(.*\) \| 0\.\d+ \(.*\) \|", row), row
+
+
+def test_a_start_that_fails_is_no_measurement(load, tmp_path):
+    with pytest.raises(subprocess.CalledProcessError):
+        load("starting").start(tmp_path, ["-c", "import nothing_of_this_name"], tmp_path)()
 
 
 # ------------------------------------------------------------------------------------------------------------- scaling

@@ -430,9 +430,10 @@ def test_readmes_figures_name_their_machine():
 
 def test_each_section_of_the_results_names_its_machine():
     results = (torchnlp.ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
-    sections = re.findall(r"^<!-- ([\w-]+) -->\n(.*?)^<!-- end of \1 -->", results, flags=re.MULTILINE | re.DOTALL)
-    assert sections
-    for name, section in sections:
+    marks = r"^<!-- ([\w ]+: [\w-]+) -->\n(.*?)^<!-- end of \1 -->"
+    parts = re.findall(marks, results, flags=re.MULTILINE | re.DOTALL)
+    assert len(parts) == results.count("\n### ") > 0
+    for name, section in parts:
         conditions = section.splitlines()[2]
         assert re.search(r"^\d{4}-\d\d-\d\d · `.*python .*` · .*core.*measured on .* · torch ", conditions), name
 

@@ -167,6 +167,21 @@ REFUSED: dict[str, tuple[Callable, type[Exception], str]] = {
         ValueError,
         "nothing to train",
     ),
+    "occurring_rows: one text": (
+        lambda it: torchnlp.occurring_rows(it.classifier, [101, 102]).__enter__(),
+        TypeError,
+        "those of all training texts, a list of lists",
+    ),
+    "occurring_rows: another model's pieces": (
+        lambda it: torchnlp.occurring_rows(it.classifier, [[101, 999_999]]).__enter__(),
+        ValueError,
+        "take the model's own tokenizer",
+    ),
+    "occurring_rows: blanks": (
+        lambda it: torchnlp.occurring_rows(tiny(BertForMaskedLM), [[101, 102]]).__enter__(),
+        ValueError,
+        "train it without this",
+    ),
     "read_first_token_only: blanks": (
         lambda it: torchnlp.read_first_token_only(tiny(BertForMaskedLM)),
         TypeError,
