@@ -5,7 +5,8 @@
 FOLDER holds ``train.csv`` and ``test.csv`` in AG News' layout; without it, ``TORCHNLP_DATA`` names the source. Each
 way starts from the same weights, sees the same number of training items, 4,000 unless told, and is tested on the first
 808 test items, as the course that this one descends from did. The seconds of training begin with the texts as strings,
-so tokenizing counts. With several seeds the ways of ``EVERY_SEED`` go round once a seed; the others take the first.
+so tokenizing counts. With several seeds the ways of ``EVERY_SEED`` go round once a seed, every other time backwards;
+the others take the first.
 
 With ``--both-formats`` each way runs in float32 and in bfloat16, in turn, and is compared with itself. On a machine
 without instructions for bfloat16 that format is slower; what is learned does not depend on the machine.
@@ -54,6 +55,7 @@ class Run:
     accuracy: float
     lengths: list[int]  # word pieces of each item that was trained on
     mib: float | None = None  # peak memory
+    rate: float = math.nan  # operations a second of the best matrix product, before and after on average
 
 
 def load_tokenizer():
@@ -273,31 +275,25 @@ def take(way: str, number_format: str, train: Items, test: Items, seed: int) -> 
     return run
 
 
-def compare(
-    train: Items, test: Items, examples: int, seeds: list[int], keys: list[Key]
-) -> tuple[dict[Key, list[Run]], list[float]]:
-    """Run the ways in turn, seed by seed, and before and after them the matrix products that are their limit.
+def compare(train: Items, test: Items, examples: int, seeds: list[int], keys: list[Key]) -> dict[Key, list[Run]]:
+    """Run the ways in turn, seed by seed, in one order and then in the other; between them, time matrix products.
 
-    Returns:
-        The runs, and the operations a second of the best matrix product in the first number format.
+    The machine may share its processor with others, and be slower for minutes: the products, which are the limit, tell.
     """
     runs: dict[Key, list[Run]] = {key: [] for key in keys}
-    number_format, rates = keys[0][1], []
-
-    def rate() -> float:
-        return best_rate(course_config(), number_format)
-
-    for seed in seeds:
+    for turn, seed in enumerate(seeds):
         chosen = random.Random(seed).sample(train, min(examples, len(train)))
-        of_seed = [key for key in keys if seed == seeds[0] or key[0] in EVERY_SEED]
-        cases = {key: functools.partial(take, *key, chosen, test, seed) for key in of_seed}
-        done = in_turn({"before": rate, **cases, "after": rate}, 1, warm_up=0, memory=torchnlp.device.type)
-        rates += done.pop("before").results + done.pop("after").results
-        for key, case in done.items():
-            (run,) = case.results
-            run.mib = case.mib
-            runs[key].append(run)
-    return runs, rates
+        of_seed = [key for key in keys if turn == 0 or key[0] in EVERY_SEED]
+        before = best_rate(course_config(), keys[0][1])
+        for way, number_format in of_seed[:: -1 if turn % 2 else 1]:
+            case = {"way": functools.partial(take, way, number_format, chosen, test, seed)}
+            done = in_turn(case, 1, warm_up=0, memory=torchnlp.device.type)["way"]
+            after = best_rate(course_config(), keys[0][1])
+            (run,) = done.results
+            run.mib, run.rate = done.mib, (before + after) / 2
+            runs[way, number_format].append(run)
+            before = after
+    return runs
 
 
 def course_config() -> BertConfig:
@@ -331,9 +327,12 @@ def tell_runs(report: Report, runs: dict[tuple[str, ...], list[Run]]) -> None:
         accuracies = ", ".join(f"{run.accuracy:.4f}" for run in done)
         mib = show_mib(max((run.mib for run in done if run.mib), default=None))
         spreads = (median_and_spread(seconds(done, part)) for part in ("train", "test"))
-        rows.append([", ".join(key), *spreads, f"{speed:.0f}", f"{mean:.4f}", accuracies, mib])
+        rate = median_and_spread([run.rate / 1e9 for run in done])
+        rows.append([", ".join(key), *spreads, f"{speed:.0f}", rate, f"{mean:.4f}", accuracies, mib])
     report.table(
-        "way | training, s | testing, s | tokens/s in training | accuracy, mean | accuracies | peak memory, MiB", rows
+        "way | training, s | testing, s | tokens/s in training | GFLOP/s beside it | accuracy, mean | accuracies | "
+        "peak memory, MiB",
+        rows,
     )
     report.say("\n".join(f"- {way}: {WHAT[way]}." for way in dict.fromkeys(key[0] for key in runs) if way in WHAT))
 
@@ -355,22 +354,26 @@ def tell_ratios(report: Report, runs: dict[str, list[Run]]) -> None:
     for path, other in itertools.product(PATHS, OTHERS):
         if path != other and path in runs and other in runs:
             ratios = (over(seconds(runs[other], part), seconds(runs[path], part)) for part in ("train", "test"))
+            work = ([run.rate * run.train_seconds for run in runs[way]] for way in (other, path))
             found = gains(runs[path], runs[other])
-            rows.append([path, other, *ratios, f"{statistics.mean(found):+.4f}", len(found)])
+            rows.append([path, other, *ratios, over(*work), f"{statistics.mean(found):+.4f}", len(found)])
     report.table(
-        "path | against | trains, times as fast | tests, times as fast | accuracy, mean difference | seeds", rows
+        "path | against | trains, times as fast | tests, times as fast | trains, at one rate of the machine | "
+        "accuracy, mean difference | seeds",
+        rows,
     )
 
 
-def tell_limit(report: Report, runs: dict[str, list[Run]], tested: list[int], rates: list[float]) -> None:
+def tell_limit(report: Report, runs: dict[str, list[Run]], tested: list[int]) -> None:
     """Which share of the machine's limit the lessons' paths reach, in training and in testing."""
-    rate, rows = statistics.median(rates), []
+    rows = []
 
     def least_seconds(path: str, part: str, first_token_only: bool) -> list[float]:
         """What the matrix products alone would take, for each run; training needs three times the forward pass."""
         needs = functools.partial(forward_arithmetic, course_config(), 1, first_token_only=first_token_only)
-        lengths = [run.lengths if part == "train" else tested for run in runs[path]]
-        return [(3 if part == "train" else 1) * sum(map(needs, of_run)) / rate for of_run in lengths]
+        if part == "test":
+            return [sum(map(needs, tested)) / run.rate for run in runs[path]]
+        return [3 * sum(map(needs, run.lengths)) / run.rate for run in runs[path]]
 
     for path, part in itertools.product(filter(runs.get, PATHS), ("train", "test")):
         taken, job = seconds(runs[path], part), least_seconds(path, part, first_token_only=False)
@@ -379,9 +382,9 @@ def tell_limit(report: Report, runs: dict[str, list[Run]], tested: list[int], ra
         rows.append([path, f"{part}ing", *shown, over(computed, taken)])
     if rows:
         report.say(
-            f"The limit is the arithmetic of the job, for the real tokens, at "
-            f"{median_and_spread([rate / 1e9 for rate in rates])} GFLOP/s, the best rate of matrix products here. The "
-            "last column counts only what the path computes of it: lesson 6's last layer computes one token."
+            "The limit is the arithmetic of the job, for the real tokens, at the best rate of matrix products that was "
+            "measured before and after. The last column counts only what the path computes of it: lesson 6's last "
+            "layer computes one token."
         )
         report.table(
             "path | part | seconds at the limit | seconds | times the limit | share of the limit | of what it computes",
@@ -415,7 +418,7 @@ def main() -> None:
     train, test, _, _ = torchnlp.load_dataset(source=arguments.folder)
     test = test[:TESTED]
     keys = list(itertools.product(arguments.ways, FORMATS if both else [torchnlp.precision()]))
-    runs, rates = compare(train, test, arguments.examples, arguments.seeds, keys)
+    runs = compare(train, test, arguments.examples, arguments.seeds, keys)
     report.say(
         f"{min(arguments.examples, len(train)):,} training items, the first {len(test)} test items, "
         f"seeds {', '.join(map(str, arguments.seeds))}; median and spread over the seeds, each against itself."
@@ -427,7 +430,7 @@ def main() -> None:
         by_way = {way: done for (way, _), done in runs.items()}
         tell_runs(report, {(way,): done for way, done in by_way.items()})
         tell_ratios(report, by_way)
-        tell_limit(report, by_way, lengths_of(test), rates)
+        tell_limit(report, by_way, lengths_of(test))
         tell_shares(report, by_way)
     if arguments.save:
         report.save()
