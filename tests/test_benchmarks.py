@@ -43,7 +43,7 @@ def load(monkeypatch):
 def report(load, monkeypatch, tmp_path):
     """The module that writes results, told to write them elsewhere, on a machine of one kind."""
     module = load("report")
-    monkeypatch.setattr(torchnlp, "device", torch.device("cpu"))
+    monkeypatch.setattr(torchnlp, "device", torch.device(type="cpu"))
     monkeypatch.setenv("TORCHNLP_PRECISION", "float32")
     monkeypatch.setattr(module, "RESULTS", tmp_path / "RESULTS.md")
     monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / "growth.py"), "--save", "--steps", "2"])
