@@ -8,6 +8,7 @@ the process as a whole (threads, pinned cores, the allocator) is tried by starti
 comparing its first line. ``limit.py --compile`` tries ``torch.compile``.
 """
 
+import contextlib
 import functools
 import random
 from collections.abc import Callable
@@ -91,11 +92,11 @@ def cast_once(model: BertForSequenceClassification) -> Step:
     return step
 
 
-def cases(input_ids: list[list[int]]) -> dict[str, Step]:
-    """The path and the changes to it. The optimizer is made while only the rows that occur are there."""
+def cases(input_ids: list[list[int]], blocks: contextlib.ExitStack) -> dict[str, Step]:
+    """The path and the changes to it. Within the blocks, the models have only the rows that occur."""
 
     def on_rows(model: nn.Module, make: Callable = Trainer) -> object:
-        torchnlp.occurring_rows(model, input_ids).__enter__()  # until the process ends
+        blocks.enter_context(torchnlp.occurring_rows(model, input_ids))
         return make(model)
 
     steps = {
@@ -124,7 +125,8 @@ def measure(report: Report, rounds: int, folder: str | None = None) -> None:
     items: Items = torchnlp.load_dataset(source=folder)[0]
     chosen = random.Random(0).sample(items, min(len(items), 4000))
     input_ids = input_ids_of(chosen)
-    steps = [(name, step, BATCH) for name, step in cases(input_ids).items()]
+    blocks = contextlib.ExitStack()
+    steps = [(name, step, BATCH) for name, step in cases(input_ids, blocks).items()]
     path = steps[0][1]
     steps.insert(1, ("batches of 32", path, 2 * BATCH))
     steps.append(("lesson 6's path, once more", path, BATCH))  # how far the same thing differs from itself
@@ -135,7 +137,8 @@ def measure(report: Report, rounds: int, folder: str | None = None) -> None:
     for name, step, size in steps:
         coming = iter(batches[size])
         works[name] = lambda step=step, coming=coming: step(next(coming))
-    measured = in_turn(works, rounds, WARM_UP)
+    with blocks:
+        measured = in_turn(works, rounds, WARM_UP)
     seconds = {name: per_thousand(measured[name].seconds, batches[size][WARM_UP:]) for name, _, size in steps}
     first = seconds[steps[0][0]]
     rows = []

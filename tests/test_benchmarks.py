@@ -1,5 +1,6 @@
 """What the benchmarks compute, without measuring anything that depends on the machine's speed."""
 
+import contextlib
 import datetime
 import importlib
 import itertools
@@ -485,6 +486,15 @@ def test_what_was_tried_computes_what_the_path_computes(load, tiny_course_model,
         step(batch)
     after = model.bert.encoder.layer[0].intermediate.dense.weight
     assert after.dtype == torch.bfloat16 and not torch.equal(after, before)
+
+
+def test_only_one_case_trains_the_whole_table(load, tiny_course_model, monkeypatch):
+    monkeypatch.setenv("TORCHNLP_PRECISION", "float32")
+    with contextlib.ExitStack() as blocks:
+        steps = load("tried").cases([[1, 2, 3]], blocks)
+        rows = {name: len(step.__self__.model.get_input_embeddings().weight) for name, step in steps.items()}
+    assert rows.pop("the whole table of word vectors") == SIZES_OF_TEXTS["vocab_size"]
+    assert set(rows.values()) == {5}, "padding, three pieces, and the row that counts the decay"
 
 
 def test_what_was_tried_is_told_beside_the_path(load, report, tiny_course_model, monkeypatch):

@@ -193,6 +193,15 @@ def test_a_training_that_breaks_off_loses_nothing():
     torch.testing.assert_close(word_vectors(model), word_vectors(whole), rtol=1e-5, atol=1e-6)
 
 
+def test_a_model_that_is_cast_inside_the_block_gets_its_rows_back():
+    model, whole = small_bert(), small_bert()
+    train(whole, TEXTS, rows=False)
+    with torchnlp.occurring_rows(model, TEXTS):
+        torchnlp.fine_tune(model, [batch_of(TEXTS), batch_of(TEXTS[::-1][:2])], lr=0.01, iterations=6)
+        model.to(torch.bfloat16)
+    torch.testing.assert_close(word_vectors(model), word_vectors(whole), rtol=0.01, atol=1e-3)
+
+
 def test_a_frozen_table_stays_as_it_is():
     model = small_bert()
     model.bert.embeddings.requires_grad_(False)
