@@ -1704,10 +1704,10 @@ class _OccurringRows(nn.Module):
 def occurring_rows(model: nn.Module, input_ids: Iterable[Iterable[int]]) -> Iterator[None]:
     """Within this block, train only those word vectors that the training texts look up; it saves time and memory.
 
-    Half of the course's model are word vectors, and AdamW walks through all of them in each step. 4,000 texts of AG News
-    look up 45 % of them; without the others AdamW moves 0.45 instead of 0.64 GB. A row that no text looks up has no
-    gradient; all that AdamW does to it is weight decay. So the block gives the model a table of the other rows, and at
-    its end puts them back, with the weight decay of the rest in one step. The weights are those of a training of the
+    Half of the course's model are word vectors, and AdamW walks through all of them in each step. 4,000 texts of AG
+    News look up 45 % of them; without the others AdamW moves 0.45 instead of 0.64 GB. A row that no text looks up has
+    no gradient; all that AdamW does to it is weight decay. So the block gives the model a table of the other rows, and
+    at its end puts them back, with the weight decay of the rest in one step. The weights are those of a training of the
     whole table, up to rounding. Predictions and ``save_pretrained`` inside the block see the whole table;
     ``load_state_dict`` belongs before it.
 
