@@ -231,6 +231,7 @@ WAYS: dict[str, Callable[[Items, Items, int], Run]] = {
     "Trainer, defaults": functools.partial(trainer, best=False),
     "Trainer, best, no dropout": functools.partial(trainer, dropout=0.0),
     "Trainer, best, both": functools.partial(trainer, dropout=0.0, attention=torchnlp.attention_implementation()),
+    "lesson 6, batches of 32": functools.partial(lesson_6, batch_size=32),
     "less work: half frozen": half_frozen,
     "less work: frozen features": frozen_features,
 }
@@ -242,6 +243,7 @@ WHAT = {
     "Trainer, defaults": "as it comes: batches of 8 at random, AdamW at 5e-5, float32",
     "Trainer, best, no dropout": "the best settings with a model without dropout",
     "Trainer, best, both": "the best settings, no dropout, and the attention that the helper chooses",
+    "lesson 6, batches of 32": "the same with a learning rate of 2e-4, as the square root of the batch asks",
     "less work: half frozen": "lesson 6, word vectors and lower half of the layers frozen: less work, not faster work",
     "less work: frozen features": "all of BERT frozen: its mean vectors are computed once, and a linear layer learns",
 }
