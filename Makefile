@@ -49,6 +49,7 @@ bench: setup
 	$(BIN)/python benchmarks/finetuning.py --ways "lesson 4" --both-formats --save $(NEWS_FOLDER)
 	TORCHNLP_DATA=sample $(BIN)/python benchmarks/lessons.py --save
 	TORCHNLP_DATA=$(or $(NEWS_FOLDER),auto) $(BIN)/python benchmarks/lessons.py --save
+	$(BIN)/python benchmarks/record.py $(if $(NEWS),--news "$(NEWS)")
 	$(BIN)/python benchmarks/margins.py --save
 
 clean:

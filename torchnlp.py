@@ -1,7 +1,7 @@
 """The one helper of the course *Attention, Transformers and BERT*.
 
 Read it from top to bottom; the sections are settings, data, names and answers, dates, vocabulary, batches, model files,
-training and plots.
+training, evidence and plots.
 Shapes use the letters of the lessons: ``B`` batch, ``T`` tokens, ``C`` classes, ``V`` words of the vocabulary.
 
 A dataset is a list of ``(label, text)`` with labels 1..C, as AG News counts. Batches hold labels 0..C-1, as PyTorch
@@ -69,6 +69,8 @@ __all__ = [
     # training
     "train_epoch", "train_epoch_emb", "read_first_token_only", "occurring_rows", "prepare_optimizer",
     "fine_tune", "predict", "accuracy",
+    # evidence
+    "interval", "Recorded", "recorded",
     # plots
     "COLOURS", "show", "plot_history", "plot_confusion_matrix", "plot_attention",
     # modules that notebooks written for this helper's ancestor take from `from torchnlp import *`
@@ -81,6 +83,7 @@ ROOT = Path(__file__).resolve().parent
 BERT_FOLDER = ROOT / "bert"
 AG_NEWS_FOLDER = ROOT / "data" / "ag_news"
 SAMPLE_FOLDER = ROOT / "data" / "sample"
+RECORDED_FOLDER = ROOT / "notebooks" / "recorded"
 
 CONNECT_SECONDS = 3.0  # how long one attempt to reach a server may take
 STALL_SECONDS = 20.0  # how long a download may stay silent
@@ -1916,6 +1919,70 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     labels = labels.to(logits.device)
     _check_labels(labels, logits.shape[1])
     return int((logits.argmax(dim=1) == labels).sum()) / len(labels)
+
+
+# ---------------------------------------------------------------------------------------------------------- evidence
+
+
+def interval(right: int, n: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share, after Wilson 1927: what ``right`` of ``n`` items say about all others.
+
+    Args:
+        right: how many items are right.
+        n: of how many.
+
+    Returns:
+        The lower and the upper end, each from 0 to 1.
+
+    Raises:
+        ValueError: ``n`` is below 1, or ``right`` is not from 0 to ``n``.
+    """
+    from scipy.stats import binomtest
+
+    if not _is_int(n) or not _is_int(right) or n < 1 or not 0 <= right <= n:
+        raise ValueError(f"{right!r} right of {n!r} is no share: give a count from 0 to n, and n from 1 on")
+    ends = binomtest(right, n).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The results of an experiment that takes longer than a lesson may, and how they came about.
+
+    Printed, it says when, on what and by which command it was recorded.
+    """
+
+    experiment: str
+    lesson: str
+    command: str
+    date: str
+    machine: str
+    versions: str
+    rows: list[dict[str, Any]]  # one for each run or measured point, flat, with its seed
+
+    def __str__(self) -> str:
+        return f"Recorded on {self.date} by `{self.command}`: {self.machine}; {self.versions}."
+
+
+def recorded(name: str) -> Recorded:
+    """The results of a recorded experiment, in ``notebooks/recorded``, as ``benchmarks/record.py`` wrote it.
+
+    Args:
+        name: the experiment's name, such as ``"bottleneck"``.
+
+    Raises:
+        DataError: there is no such experiment, or its file cannot be read.
+    """
+    path = RECORDED_FOLDER / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in RECORDED_FOLDER.glob("*.json"))) or "none"
+        raise DataError(f"no experiment {name!r} was recorded (there are: {known}): python benchmarks/record.py {name}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Recorded(**{key: content[key] for key in Recorded.__dataclass_fields__})
+    except (ValueError, KeyError, TypeError) as error:
+        remedy = f"get it back with git, or record it anew: python benchmarks/record.py {name}"
+        raise DataError(f"{path.name} is no recorded experiment ({_reason(error)}): {remedy}") from error
 
 
 # ------------------------------------------------------------------------------------------------------------- plots

@@ -218,6 +218,8 @@ REFUSED: dict[str, tuple[Callable, type[Exception], str]] = {
         ValueError,
         "torchnlp.targets",
     ),
+    "interval: more right than there are": (lambda it: torchnlp.interval(3, 2), ValueError, "give a count from 0 to n"),
+    "recorded: unknown": (lambda it: torchnlp.recorded("nothing"), torchnlp.DataError, "record.py nothing"),
     "show: None": (lambda it: torchnlp.show(None, "nothing"), TypeError, "give a figure"),
     "plot_history: empty": (lambda it: torchnlp.plot_history({}), ValueError, "see fine_tune"),
     "plot_history: uneven": (

@@ -81,8 +81,8 @@ def test_small_and_plain(path):
     assert notebook.metadata.kernelspec.name == "python3"
     assert set(notebook.metadata) == {"kernelspec", "language_info"}, "no widget state, nothing of one machine"
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}, cell.id
-        assert set(tags(cell)) <= {IGNORED, "claim"}, f"{cell.id}: unknown tag"
+        assert set(cell.metadata) <= {"tags", "jp-MarkdownHeadingCollapsed"}, cell.id
+        assert set(tags(cell)) <= {IGNORED, "claim", "recorded"}, f"{cell.id}: unknown tag"
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
 
 

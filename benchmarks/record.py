@@ -1,0 +1,148 @@
+"""Record the experiments that take longer than a lesson may, and keep their results in ``notebooks/recorded``.
+
+    python benchmarks/record.py [--jobs N] [--news FOLDER] [EXPERIMENT ...]
+
+The code of an experiment stands once, in its lesson: a function that returns rows. The cells that it needs carry the
+tag ``recorded``. They are executed here, alone and in order, and then the function is called with the parameters of
+``EXPERIMENTS``, once for each seed, each time in a kernel of its own with one thread. The rows are written with the
+command, the day, the machine, the versions, and a hash of the tagged cells, by which a test finds out that the lesson
+has changed since.
+
+Each seed's rows are kept in ``build/recorded`` and not computed again until a tagged cell or a parameter changes: what
+was cut off goes on where it was by the same command. For an experiment on AG News, ``--news`` names a folder in its
+layout; without it, AG News is downloaded.
+"""
+
+import argparse
+import ast
+import concurrent.futures
+import datetime
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import torch
+from lessons import NOTEBOOKS, execute
+from report import ROOT, command, machine
+
+import torchnlp
+
+RUNS = ROOT / "build" / "recorded"
+TAG = "recorded"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Which function of which lesson is called with what."""
+
+    lesson: str
+    function: str
+    parameters: dict[str, Any]
+    small: dict[str, Any]  # parameters with which it takes seconds, for the suite
+    seeds: tuple[int, ...] = (0, 1, 2)
+    on_ag_news: bool = False
+    environment: dict[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "1"})
+
+
+EXPERIMENTS: dict[str, Experiment] = {}
+
+
+def cells_of(lesson: str) -> list[str]:
+    """The source of each cell with the tag, in order."""
+    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
+    return [cell.source for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+
+
+def code_hash(lesson: str) -> str:
+    """A hash of what the tagged cells compute: another layout or comment gives the same, another number does not."""
+    trees = [ast.dump(ast.parse(source)) for source in cells_of(lesson)]
+    return sha256("\n".join(trees).encode()).hexdigest()[:16]
+
+
+def rows_of(experiment: Experiment, parameters: dict[str, Any], seed: int, news: str = "sample") -> list[dict]:
+    """Execute the tagged cells and the experiment for one seed; return its rows, each with the seed.
+
+    Raises:
+        CellExecutionError: a cell failed.
+        TypeError: the function did not return a list of dicts.
+    """
+    call = f"{experiment.function}(**json.loads({json.dumps(json.dumps(parameters))}), seeds=[{seed}])"
+    sources = [*cells_of(experiment.lesson), f"import json\nrows = {call}", "print(json.dumps(rows))"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    os.environ |= {**experiment.environment, "TORCHNLP_DATA": news, "HF_HUB_OFFLINE": "1"}
+    execute(notebook, NOTEBOOKS)
+    rows = json.loads("".join(output.get("text", "") for output in notebook.cells[-1].outputs))
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise TypeError(f"{experiment.function} should return a list of dicts, one a row, and not {rows!r:.100}")
+    return [{"seed": seed, **row} for row in rows]
+
+
+def take(name: str, seed: int, news: str) -> tuple[str, int, float]:
+    """Compute the rows of one seed unless they are kept; return the name, the seed and the seconds that took."""
+    begin, path = time.perf_counter(), kept(name, seed)
+    if not path.exists():
+        rows = rows_of(EXPERIMENTS[name], EXPERIMENTS[name].parameters, seed, news)
+        torchnlp._write(path, json.dumps(rows).encode())
+    return name, seed, time.perf_counter() - begin
+
+
+def kept(name: str, seed: int) -> Path:
+    """Where the rows of one seed are kept: another file for other code or other parameters."""
+    experiment = EXPERIMENTS[name]
+    key = json.dumps([code_hash(experiment.lesson), experiment.function, experiment.parameters])
+    return RUNS / f"{name}-{seed}-{sha256(key.encode()).hexdigest()[:8]}.json"
+
+
+def write(name: str, given: str) -> Path:
+    """Put the rows of all seeds together, with where they come from; return the file."""
+    experiment = EXPERIMENTS[name]
+    rows = [row for seed in experiment.seeds for row in json.loads(kept(name, seed).read_text(encoding="utf-8"))]
+    content = {
+        "experiment": name,
+        "lesson": experiment.lesson,
+        "command": given,
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "versions": f"torch {version('torch')}, Python {platform.python_version()}",
+        "code": code_hash(experiment.lesson),
+    }
+    lines = ",\n".join("  " + json.dumps(row) for row in rows)
+    head = json.dumps(content, indent=1, ensure_ascii=False).removesuffix("\n}")
+    path = torchnlp.RECORDED_FOLDER / f"{name}.json"
+    torchnlp._write(path, f'{head},\n "rows": [\n{lines}\n ]\n}}\n'.encode())
+    return path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS) or "none yet")
+    parser.add_argument("--jobs", type=int, default=2, help="seeds at a time, one thread each")
+    parser.add_argument("--news", default="ag_news", help="a folder in AG News' layout, for the experiments on it")
+    arguments = parser.parse_args()
+    names = arguments.experiments or list(EXPERIMENTS)
+    if unknown := sorted(set(names) - set(EXPERIMENTS)):
+        parser.error(f"there is no experiment {unknown[0]!r}: choose from {', '.join(EXPERIMENTS)}")
+    news = arguments.news if arguments.news == "ag_news" else str(Path(arguments.news).resolve())
+    jobs = [(name, seed) for name in names for seed in EXPERIMENTS[name].seeds]
+    torch.set_num_threads(1)  # as in the kernels, for the line that names the machine
+    with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
+        source = {name: news if EXPERIMENTS[name].on_ag_news else "sample" for name in names}
+        waiting = [pool.submit(take, name, seed, source[name]) for name, seed in jobs]
+        for done in concurrent.futures.as_completed(waiting):
+            name, seed, seconds = done.result()
+            print(f"{name:16} seed {seed}: {seconds:.0f} s", flush=True)
+    for name in names:
+        print(f"written: {write(name, command()).relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
