@@ -90,7 +90,7 @@ def segments(element: ET.Element) -> list[tuple[tuple[float, float], tuple[float
 
 
 def crosses(start: tuple[float, float], end: tuple[float, float], text: Text) -> bool:
-    """Whether a straight line goes through a text: the part of it between the left and right edge, and top and bottom."""
+    """Whether a straight line goes through a text: whether a part of it lies between all four edges."""
     enters, leaves = 0.0, 1.0
     for from_, to, low, high in zip(start, end, (text.left, text.top), (text.right, text.bottom), strict=True):
         if from_ == to:
@@ -144,7 +144,7 @@ def test_it_can_be_read_from_the_back_of_a_room(name):
 def test_no_text_leaves_the_page_or_meets_another(name):
     found = texts(name)
     for text in found:
-        assert 0 <= text.left and text.right <= WIDTH and 0 <= text.top and text.bottom <= HEIGHT, text
+        assert min(text.left, text.top) >= 0 and text.right <= WIDTH and text.bottom <= HEIGHT, text
     for one, other in itertools.combinations(found, 2):
         assert not one.meets(other), (one, other)
 

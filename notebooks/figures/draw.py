@@ -27,9 +27,12 @@ def number(value: float) -> str:
 
 
 def formula_runs(formula: str, level: int = 0) -> Iterator[tuple[str, int, bool]]:
-    """Cut a formula into (text, level, italic); level -1 is below the line, 1 above. Single letters and indices are italic."""
+    """Cut a formula into (text, level, italic); level -1 is below the line, 1 above.
+
+    Single letters and indices are italic; words such as tanh are not.
+    """
     for sign, group, single, command, letters, other in re.findall(
-        r"([_^])(?:\{([^}]*)\}|(.))|\\([a-z]+)|([A-Za-z]+)|(.)", formula
+        r"([_^])(?:\{([^}]*)\}|(.))|\\([a-z]+)(?:\{\})?|([A-Za-z]+)|(.)", formula
     ):
         if sign:
             yield from formula_runs(group or single, -1 if sign == "_" else 1)
@@ -156,9 +159,9 @@ class Drawing:
 
     def plus(self, x, y) -> None:
         """Draw the sign for a sum: a plus in a circle."""
-        self.add("circle", cx=x, cy=y, r=13, fill=WHITE, stroke=INK, stroke_width=2)
-        self.line((x - 7, y), (x + 7, y))
-        self.line((x, y - 7), (x, y + 7))
+        self.add("circle", cx=x, cy=y, r=11, fill=WHITE, stroke=INK, stroke_width=2)
+        self.line((x - 6, y), (x + 6, y))
+        self.line((x, y - 6), (x, y + 6))
 
     def grid(self, left, top, size, rows, columns, fill=WHITE) -> None:
         """Draw a rectangle of cells."""
@@ -177,9 +180,10 @@ class Drawing:
     def hatched(self, left, top, size) -> None:
         """Draw a cell that is hatched."""
         self.grid(left, top, size, 1, 1)
-        right, bottom, x, y = left + size, top + size, left + size / 2, top + size / 2
-        ends = [((left, y), (x, top)), ((left, bottom), (right, top)), ((x, bottom), (right, y))]
-        self.strokes(ends, "#777777", 1.5)
+        stripes = max(2, round(size / 8))
+        ways = [size * i / stripes for i in range(1, 2 * stripes)]
+        ends = [(max(0, way - size), min(way, size)) for way in ways]
+        self.strokes([((left + near, top + far), (left + far, top + near)) for near, far in ends], "#777777", 1.5)
 
     def mask(self, left, top, size, rows, columns, seen: Callable[[int, int], bool]) -> None:
         """Draw a mask: filled with a dot where query i sees key j, hatched where it does not."""
@@ -208,18 +212,21 @@ STEP = 130  # from one step of the decoder to the next
 PITCH = 47  # from one character to the next
 
 
-def draw_encoder(page: Drawing, left: float) -> list[float]:
-    """Draw the characters, the recurrent network and its hidden states; return the x of each."""
-    places = [left + PITCH * (i + 0.5) for i in range(len(SOURCE))]
+def places_of(left: float) -> list[float]:
+    """The x of each character."""
+    return [left + PITCH * (i + 0.5) for i in range(len(SOURCE))]
+
+
+def draw_encoder(page: Drawing, left: float) -> None:
+    """Draw the characters, the recurrent network and its hidden states."""
     page.box(left + 258, 449, 516, 36, "GRU, in both directions", tint(BLUE, 0.25))
     page.arrow((left + 20, 449), (left + 110, 449))
     page.arrow((left + 496, 449), (left + 406, 449))
-    for i, (x, character) in enumerate(zip(places, SOURCE, strict=True), start=1):
-        page.box(x, 509, 40, 38, character if character != " " else "\u2423", size=24)
+    for i, (x, character) in enumerate(zip(places_of(left), SOURCE, strict=True), start=1):
+        page.box(x, 508, 40, 38, character if character != " " else "\u2423", size=24)
         page.box(x, 386, 43, 40, f"$h_{{{i}}}$", BLUE, size=22)
-        page.arrow((x, 490), (x, 468))
+        page.arrow((x, 489), (x, 468))
         page.arrow((x, 431), (x, 407))
-    return places
 
 
 def draw_decoder(page: Drawing, left: float, contexts: list[str], active: int | None) -> list[float]:
@@ -240,18 +247,18 @@ def draw_decoder(page: Drawing, left: float, contexts: list[str], active: int | 
 def draw_formulas(page: Drawing) -> None:
     """Write the three formulas of attention at the foot of the page."""
     for left, width, name in (
-        (20, 446, "1. score: $s_t$ asks, $h_i$ answers"),
-        (482, 322, "2. softmax: sum 1"),
-        (820, 360, "3. context: weighted mean"),
+        (10, 452, "1. score: $s_t$ asks, $h_i$ answers"),
+        (478, 338, "2. softmax: weights, sum 1"),
+        (832, 358, "3. context: weighted mean"),
     ):
-        page.rectangle(left, 549, width, 112, tint(SKY, 0.18))
-        page.text(left + 14, 568, name, 20, "start", bold=True)
-    page.text(243, 622, r"$e_{ti} = v \cdot tanh(W s_t + U h_i)$", 28)
-    page.text(498, 622, r"$\alpha_{ti} =$", 28, "start")
-    page.text(682, 603, r"$exp(e_{ti})$", 26)
-    page.line((576, 622), (788, 622))
-    page.text(682, 642, r"$\sum_j exp(e_{tj})$", 26)
-    page.text(1000, 622, r"$c_t = \sum_i \alpha_{ti} h_i$", 30)
+        page.rectangle(left, 544, width, 121, tint(SKY, 0.25), edge=None, radius=12)
+        page.text(left + 16, 565, name, 20, "start", bold=True)
+    page.text(236, 618, r"$e_{ti} = v \cdot tanh(W s_t + U h_i)$", 28)
+    page.text(588, 618, r"$\alpha_{ti} =$", 28, "end")
+    page.text(692, 598, r"$exp(e_{ti})$", 26)
+    page.line((600, 618), (784, 618))
+    page.text(692, 637, r"$\sum_j exp(e_{tj})$", 26)
+    page.text(1011, 618, r"$c_t = \sum_i \alpha_{ti} h_i$", 30)
 
 
 def two_translators() -> Drawing:
@@ -259,23 +266,24 @@ def two_translators() -> Drawing:
         "two-translators",
         "Two translators: without attention and with attention",
         "Both read the date 14 Jun 2031 with a GRU in both directions, which keeps a hidden state h for each of the "
-        "eleven characters, and both write 2031 with decoder states s1 to s4. Left, without attention: a funnel leads "
-        "from the last hidden states into one vector c, the bottleneck, which is handed to every step. Right, with "
-        "attention: state s3 asks, arrows as wide as their weights lead from all hidden states to their weighted mean, "
-        "the context c3, and s3 and c3 give the character 3; every step has a context of its own. Below, three formulas: "
-        "the score e of step t and place i is v times tanh of W s plus U h; softmax over the places makes weights alpha; "
-        "the context c is the sum of alpha times h.",
+        "eleven characters, and both write 2031 with decoder states s1 to s4. Left, without attention: a funnel "
+        "leads from the last hidden states into one vector c, the bottleneck, which is handed to every step. Right, "
+        "with attention: state s3 asks, arrows as wide as their weights lead from all hidden states to their "
+        "weighted mean, the context c3, and s3 and c3 give the character 3; every step has a context of its own. "
+        "Below, three formulas: the score e of step t and place i is v times tanh of W s plus U h; softmax over the "
+        "places makes weights alpha; the context c is the sum of alpha times h.",
     )
     left, right = 22, 661
     for edge in (10, 649):
-        page.rectangle(edge, 10, 541, 529, PALE, edge=None, radius=12)
-    page.text(280, 38, "Without attention: one vector", 26, bold=True)
-    page.text(920, 38, "With attention: a look at each step", 26, bold=True)
-    rows = {"output": 84, "decoder": 152, "context": 192, "hidden": 374, "states": 398, "encoder": 449, "input": 509}
+        page.rectangle(edge, 10, 541, 524, PALE, edge=None, radius=12)
+    page.text(280, 38, "Without attention: one context", 26, bold=True)
+    page.text(920, 38, "With attention: a context per step", 26, bold=True)
+    rows = {"output": 84, "decoder": 152, "context": 192, "hidden": 374, "states": 398, "encoder": 449, "input": 508}
     for name, y in rows.items():
         page.text(600, y, name)
 
-    places = draw_encoder(page, left)
+    places = places_of(left)
+    draw_encoder(page, left)
     funnel = f"{places[0] - 20},366 238,288 322,288 {places[-1] + 20},366"
     page.add("polygon", points=funnel, fill=tint(VERMILLION, 0.3))
     page.arrow((places[0], 365), (236, 284), width=3)
@@ -291,17 +299,17 @@ def two_translators() -> Drawing:
     for x in steps:
         page.arrow((x, 231), (x, 213), width=2.5)
 
-    places = draw_encoder(page, right)
     steps = draw_decoder(page, right, [f"$c_{t}$" for t in (1, 2, 3, 4)], active=2)
     x = steps[2]
-    for place, weight in zip(places, WEIGHTS, strict=True):
-        page.arrow((place, 365), (x + 0.36 * (place - 920), 288), width=1.2 + 18 * weight, colour="#444444")
-    page.box(x, 266, 200, 42, "weighted mean", tint(GREEN, 0.3))
+    for place, weight in zip(places_of(right), WEIGHTS, strict=True):
+        page.arrow((place, 370), (x + 0.42 * (place - 920), 289), width=1.2 + 14 * weight, colour="#444444")
+    draw_encoder(page, right)
+    page.box(x, 266, 230, 42, "3. weighted mean", tint(GREEN, 0.3))
     page.arrow((x, 245), (x, 213), width=3)
-    page.arrow((x - 34, 161), (x - 52, 161), (x - 52, 245), width=2.5, dash="7 4")
-    page.text(x - 62, 230, "$s_3$ asks", 22, "end")
-    page.text(661, 272, "arrow width:", 20, "start")
-    page.text(661, 298, r"weight $\alpha_{3i}$", 20, "start")
+    page.arrow((x - 34, 161), (x - 52, 161), (x - 52, 244), width=2.5, dash="7 4")
+    page.text(x - 62, 229, "1. $s_3$ asks", 22, "end")
+    page.text(661, 260, r"2. weights $\alpha_{3i}$:", 20, "start")
+    page.text(661, 287, "width of arrows", 20, "start")
     draw_formulas(page)
     return page
 
@@ -316,66 +324,71 @@ def draw_part(page: Drawing, x: float, bottom: float, width: float, name: str, s
 
     The residual line leaves at the bottom and goes round on the left side (-1) or on the right side (1).
     """
-    norm, middle, total = bottom - 25, bottom - 58, bottom - 104
+    norm, middle, total = bottom - 30, bottom - 60, bottom - 106
     edge = x + side * (width / 2 + 22)
-    page.arrow((x, bottom), (edge, bottom), (edge, total), (x + side * 14, total))
-    page.arrow((x, bottom), (x, norm + 14))
-    page.box(x, norm, width, 26, "norm", GREY, size=20)
-    page.box(x, middle, width, 40, name, COLOURS.get(name, BLUE), size=size)
-    page.arrow((x, middle - 20), (x, total + 14))
+    page.arrow((x, bottom), (edge, bottom), (edge, total), (x + side * 12, total))
+    page.arrow((x, bottom), (x, norm + 13))
+    page.box(x, norm, width, 24, "norm", GREY, size=20)
+    page.box(x, middle, width, 36, name, COLOURS.get(name, BLUE), size=size)
+    page.arrow((x, middle - 18), (x, total + 12))
     page.plus(x, total)
-    page.line((x, total - 13), (x, total - 23))
-    return total - 23
+    page.line((x, total - 11), (x, total - 20))
+    return total - 20
 
 
 def transformer() -> Drawing:
     page = Drawing(
         "transformer",
         "The whole transformer: encoder and decoder",
-        "Left, the encoder, read from bottom to top: the date 14 Jun 2031 becomes embeddings plus positions of shape B, "
-        "T, D; N blocks of self-attention and feed-forward, each behind a norm and each added to its input; a last norm. "
-        "Right, the decoder: the characters written so far become embeddings plus positions of shape B, S, D; N blocks "
-        "of causal self-attention, cross-attention and feed-forward, again behind norms and with sums; a last norm and "
-        "a linear layer give logits of shape B, S, V. The encoder's output goes to every cross-attention as keys K and "
-        "values V; the queries Q come from the decoder. In each block x becomes x plus attention of norm of x, then x "
-        "plus feed-forward of norm of x.",
+        "Left, the encoder, read from bottom to top: the date 14 Jun 2031 becomes embeddings plus positions of "
+        "shape B, T, D; N blocks of self-attention and feed-forward, each behind a norm and each added to its "
+        "input; a last norm. Right, the decoder: the characters written so far become embeddings plus positions of "
+        "shape B, S, D; N blocks of causal self-attention, cross-attention and feed-forward, again behind norms and "
+        "with sums; a last norm and a linear layer give logits of shape B, S, V. The encoder's output goes to every "
+        "cross-attention as keys K and values V; the queries Q come from the decoder. In each block x becomes x "
+        "plus attention of norm of x, then x plus feed-forward of norm of x.",
     )
-    width, encoder, decoder = 310, 250, 950
-    page.rectangle(encoder - 195, 282, 370, 268, tint(BLUE, 0.1), radius=12)
-    page.rectangle(decoder - 175, 155, 370, 395, tint(ORANGE, 0.15), radius=12)
+    width, encoder, decoder = 310, 242, 958
+    page.rectangle(encoder - 197, 280, 372, 272, tint(BLUE, 0.1), radius=12)
+    page.rectangle(decoder - 175, 154, 372, 398, tint(ORANGE, 0.15), radius=12)
     for x, side, shape, tokens, parts in (
         (encoder, -1, "$(B, T, D)$", "14 Jun 2031", ("self-attention", "feed-forward")),
         (decoder, 1, "$(B, S, D)$", "<bos>2031-06-14", ("causal self-attention", "cross-attention", "feed-forward")),
     ):
         page.text(x, 656, tokens, 22)
-        page.arrow((x, 642), (x, 620))
-        page.box(x, 600, width, 38, "embeddings + positions", tint(PURPLE, 0.6))
-        page.line((x, 581), (x, 538))
-        page.text(x + 12, 566, shape, 20, "start")
-        height = 538
+        page.arrow((x, 643), (x, 622))
+        page.box(x, 602, width, 38, "embeddings + positions", tint(PURPLE, 0.6))
+        page.line((x, 583), (x, 540))
+        page.text(x + 12, 568, shape, 20, "start")
+        height = 540
         for part in parts:
             height = draw_part(page, x, height, width, part, side)
-        page.arrow((x, height), (x, height - 14))
-        page.box(x, height - 28, width, 26, "norm", GREY, size=20)
-        page.text(x + 12, height - 1, shape, 20, "start")
+        page.arrow((x, height), (x, height - 36))
+        page.box(x, height - 49, width, 24, "norm", GREY, size=20)
+        page.text(x + 12, height - 22, shape, 20, "start")
 
-    page.box(decoder, 84, width, 42, "linear", tint(PURPLE, 0.6), size=24)
-    page.arrow((decoder, 63), (decoder, 44))
-    page.text(decoder, 28, "logits $(B, S, V)$", 22)
-    page.line((encoder, 230), (encoder, 205), (620, 205), (620, 353), (680, 353), colour=GREEN, width=5)
-    for name, y, beside in (("$K$", 343, 324), ("$V$", 363, 383)):
-        page.arrow((680, 353), (680, y), (794, y), colour=GREEN, width=3)
-        page.text(735, beside, name, 24)
-    page.text(440, 372, "encoder", 26, "start", bold=True)
-    page.text(440, 410, r"$\times N$", 34, "start", bold=True)
-    page.text(760, 225, "decoder", 26, "end", bold=True)
-    page.text(760, 263, r"$\times N$", 34, "end", bold=True)
-    page.text(600, 470, "$K$ and $V$ from the encoder,", 22)
-    page.text(600, 502, "$Q$ from the decoder", 22)
-    page.rectangle(55, 20, 560, 146, PALE, edge=None, radius=12)
-    page.text(79, 48, "In each block", 24, "start", bold=True)
-    page.text(79, 90, "$x = x + attention(norm(x))$", 26, "start")
-    page.text(79, 132, "$x = x + feed-forward(norm(x))$", 26, "start")
+    page.box(decoder, 83, width, 36, "linear", tint(PURPLE, 0.6), size=24)
+    page.arrow((decoder, 65), (decoder, 42))
+    page.text(decoder, 26, "logits $(B, S, V)$", 22)
+    page.line((encoder, 227), (encoder, 200), (596, 200), (596, 354), (634, 354), colour=GREEN, width=5)
+    page.text(434, 181, "$(B, T, D)$", 20)
+    for name, y, beside in (("keys $K$", 345, 325), ("values $V$", 363, 384)):
+        page.arrow((634, 354), (634, y), (801, y), colour=GREEN, width=3)
+        page.text(708, beside, name, 22)
+    page.text(decoder - 20, 412, "queries $Q$", 22, "end")
+    page.text(434, 372, "encoder", 26, "start", bold=True)
+    page.text(434, 410, r"$\times N$", 34, "start", bold=True)
+    page.text(766, 216, "decoder", 26, "end", bold=True)
+    page.text(766, 254, r"$\times N$", 34, "end", bold=True)
+    page.rectangle(45, 16, 551, 144, PALE, edge=None, radius=12)
+    page.text(69, 44, "In each block", 24, "start", bold=True)
+    page.text(69, 86, "$x = x + attention(norm(x))$", 26, "start")
+    page.text(69, 128, "$x = x + feed-forward(norm(x))$", 26, "start")
+    page.rectangle(476, 464, 248, 194, PALE, edge=None, radius=12)
+    letters = {"B": "batch", "T": "source length", "S": "target length", "D": "width", "V": "vocabulary"}
+    for i, (letter, meaning) in enumerate(letters.items()):
+        page.text(500, 493 + 34 * i, f"${letter}$", 22, "start", bold=True)
+        page.text(532, 493 + 34 * i, meaning, 22, "start")
     return page
 
 
@@ -389,54 +402,53 @@ def three_masks() -> Drawing:
     page = Drawing(
         "three-masks",
         "One block, three masks: encoder, decoder, and both",
-        "Left, one block: norm, attention with a mask, sum, norm, feed-forward, sum. Right, what the mask may be; rows "
-        "are queries, columns are keys, hidden places are hatched. Encoder, as in BERT: all rows see all columns but the "
-        "last, which is padding. Decoder, as in GPT: each row sees its own column and those before it, and the triangle "
-        "above, the future, is hidden. Encoder-decoder, as in T5 and the first transformer: three masks, one for the "
-        "encoder that hides padding, a causal one for the decoder, and one for cross-attention, where the decoder's four "
-        "queries see the encoder's five keys but for the padding.",
+        "Left, one block: norm, attention with a mask, sum, norm, feed-forward, sum. Right, what the mask may be; "
+        "rows are queries, columns are keys, hidden places are hatched. Encoder, as in BERT: all rows see all "
+        "columns but the last, which is padding. Decoder, as in GPT: each row sees its own column and those before "
+        "it, and the triangle above, the future, is hidden. Encoder-decoder, as in T5 and the first transformer: "
+        "three masks, one for the encoder that hides padding, a causal one for the decoder, and one for "
+        "cross-attention, where the decoder's four queries see the encoder's five keys but for the padding.",
     )
-    page.rectangle(20, 20, 296, 635, PALE, edge=None, radius=12)
-    page.text(168, 50, "One block", 26, bold=True)
-    page.text(140, 556, "$(B, T, D)$", 20)
-    page.line((140, 540), (140, 505))
-    height = draw_part(page, 140, 505, 160, "attention", -1, size=20)
-    height = draw_part(page, 140, height, 160, "feed-forward", -1, size=20)
-    page.arrow((140, height), (140, height - 50))
-    page.text(140, height - 68, "$(B, T, D)$", 20)
-    page.mask(252, 423, 16, 3, 3, lambda i, j: j <= i)
-    page.text(276, 405, "mask", 20, bold=True)
-    page.arrow((250, 447), (222, 447), width=3)
-    page.mask(50, 586, 24, 1, 1, lambda i, j: True)
-    page.text(86, 598, "seen", 20, "start")
-    page.mask(170, 586, 24, 1, 1, lambda i, j: False)
-    page.text(206, 598, "hidden", 20, "start")
-    page.text(50, 632, "rows ask columns", 20, "start")
+    page.rectangle(20, 20, 320, 635, PALE, edge=None, radius=12)
+    page.text(180, 50, "One block", 26, bold=True)
+    page.text(180, 82, "only the mask changes", 20)
+    page.text(150, 552, "$(B, T, D)$", 22)
+    page.line((150, 534), (150, 480))
+    height = draw_part(page, 150, 480, 176, "attention", -1, size=22)
+    height = draw_part(page, 150, height, 176, "feed-forward", -1, size=22)
+    page.arrow((150, height), (150, 156))
+    page.text(150, 136, "$(B, T, D)$", 22)
+    page.mask(274, 396, 16, 3, 3, lambda i, j: j <= i)
+    page.text(298, 376, "mask", 22, bold=True)
+    page.arrow((272, 420), (241, 420), width=4)
+    for x, name, seen in ((54, "seen", True), (176, "hidden", False)):
+        page.mask(x, 597, 28, 1, 1, lambda i, j, seen=seen: seen)
+        page.text(x + 38, 611, name, 22, "start")
 
     for left, name, causal, hidden, y, caption in (
-        (334, "Encoder: BERT", False, "padding", 190, "all to all, padding hidden"),
-        (767, "Decoder: GPT", True, "future", 136, "no look at later tokens"),
+        (360, "Encoder: BERT", False, "padding", 190, "all see all, padding hidden"),
+        (780, "Decoder: GPT", True, "future", 136, "no query sees a later key"),
     ):
-        page.rectangle(left, 20, 413, 300, PALE, edge=None, radius=12)
-        page.text(left + 206, 50, name, 26, bold=True)
-        page.text(left + 205, 82, "keys", 20)
-        page.text(left + 103, 190, "queries", 20, "end")
-        draw_mask(page, left + 205, 190, 36, 5, 5, causal)
-        page.arrow((left + 318, y), (left + 298, y))
-        page.text(left + 322, y, hidden, 20, "start")
-        page.text(left + 206, 301, caption, 20)
+        page.rectangle(left, 20, 400, 300, PALE, edge=None, radius=12)
+        page.text(left + 195, 50, name, 26, bold=True)
+        page.text(left + 195, 82, "keys", 20)
+        page.text(left + 95, 190, "queries", 20, "end")
+        draw_mask(page, left + 195, 190, 36, 5, 5, causal)
+        page.arrow((left + 309, y), (left + 288, y))
+        page.text(left + 314, y, hidden, 20, "start")
+        page.text(left + 195, 301, caption, 20)
 
-    page.rectangle(334, 340, 846, 315, PALE, edge=None, radius=12)
-    page.text(757, 370, "Encoder-decoder: T5, the first transformer", 26, bold=True)
+    page.rectangle(360, 340, 820, 315, PALE, edge=None, radius=12)
+    page.text(770, 370, "Encoder-decoder: first transformer, T5", 26, bold=True)
     for x, rows, columns, causal, name, queries, keys in (
-        (475, 5, 5, False, "self-attention", "encoder", "encoder"),
-        (757, 4, 4, True, "causal self-attention", "decoder", "decoder"),
-        (1039, 4, 5, False, "cross-attention", "decoder", "encoder"),
+        (490, 5, 5, False, "self-attention", "encoder", "encoder"),
+        (770, 4, 4, True, "causal self-attention", "decoder", "decoder"),
+        (1050, 4, 5, False, "+ cross-attention", "decoder", "encoder"),
     ):
-        page.text(x, 404, name, 20, bold=True)
-        draw_mask(page, x, 502, 32, rows, columns, causal)
-        page.text(x, 604, f"queries: {queries}", 20)
-        page.text(x, 632, f"keys: {keys}", 20)
+        page.text(x, 406, name, 20, bold=True)
+        draw_mask(page, x, 506, 32, rows, columns, causal)
+        page.text(x, 608, f"queries: {queries}", 20)
+        page.text(x, 634, f"keys: {keys}", 20)
     return page
 
 
@@ -459,19 +471,21 @@ def heads() -> Drawing:
     page = Drawing(
         "heads",
         "Multi-head attention: split in heads, attend, join",
-        "From left to right. The matrix X of T tokens and width D is multiplied by three matrices, which gives queries "
-        "Q, keys K and values V of the same shape. Their columns are cut into H = 4 slices of size d = D / H, one for "
-        "each head. Each head computes softmax of Q times K transposed over the root of d, a T times T map of its own, "
-        "and multiplies it by its V; four maps with different patterns are drawn. The four results of T by d are joined "
-        "side by side to T by D, and a last matrix W makes the output, T by D.",
+        "From left to right. The matrix X of T tokens and width D is multiplied by three matrices, which gives "
+        "queries Q, keys K and values V of the same shape. Their columns are cut into H = 4 slices of size d = D / "
+        "H, one for each head. Each head computes softmax of Q times K transposed over the root of d, a T times T "
+        "map of its own, and multiplies it by its V; four maps with different patterns are drawn. The four results "
+        "of T by d are joined side by side to T by D, and a last matrix W makes the output, T by D.",
     )
     size = 16
     page.text(94, 276, "$X$", 30)
     draw_vectors(page, 30, 340, size, [GREY] * 4)
     page.text(94, 402, "$(T, D)$", 20)
     rows = [120, 265, 410, 555]
+    page.line((160, 340), (176, 340))
+    page.line((176, 150), (176, 530), width=3)
     for y, name, word in ((150, "Q", "queries"), (340, "K", "keys"), (530, "V", "values")):
-        page.arrow((162, 340), (198, y))
+        page.arrow((176, y), (198, y))
         page.box(236, y, 72, 52, f"$W_{name}$", size=26)
         page.arrow((273, y), (312, y))
         draw_vectors(page, 318, y, size, HEADS)
@@ -481,7 +495,9 @@ def heads() -> Drawing:
         page.text(382, y + 58, "$(T, D)$", 20)
         page.line((450, y), (482, y))
     page.line((482, rows[0]), (482, rows[-1]), width=3)
-    page.text(740, 28, "$H$ heads, each of size $d = D / H$", 24, bold=True)
+    page.text(250, 28, "1. project", 24, bold=True)
+    page.text(740, 28, "2. $H$ = 4 heads of size $d = D / H$", 24, bold=True)
+    page.text(1078, 28, "3. join", 24, bold=True)
     page.line((928, rows[0]), (928, rows[-1]), width=3)
     for h, (y, colour, look) in enumerate(zip(rows, HEADS, LOOKS, strict=True), start=1):
         page.arrow((482, y), (536, y))
@@ -500,7 +516,7 @@ def heads() -> Drawing:
         draw_vectors(page, 858, y, 14, [colour])
         page.text(872, y + 52, f"$O_{h}$", 22)
         page.line((890, y), (928, y))
-    page.text(740, 646, r"$O_h = softmax(Q_h K_h^T / \sqrt d) V_h$", 24)
+    page.text(740, 646, r"$O_h = softmax(Q_h K_h^T / \sqrt{}d) V_h$", 24)
     page.text(1078, 98, "joined", 22)
     for h in range(4):
         page.text(1030 + 32 * h, 124, str(h + 1), 20)
@@ -542,15 +558,16 @@ def kv_cache() -> Drawing:
     page = Drawing(
         "kv-cache",
         "Step-by-step decoding without and with cached keys and values",
-        "Three steps of decoding, with three, four and five tokens. Above, without a cache: at each step the queries, keys "
-        "and values of all tokens are computed anew, and all pairs are scored, 9, 16 and 25, though only the row of the "
-        "last query is used. Below, with a cache: the keys and values of the earlier tokens are read from the cache, only "
-        "the new token's query, key and value are computed, and one row of pairs is scored: 3, 4 and 5.",
+        "Three steps of decoding, with three, four and five tokens. Above, without a cache: at each step the "
+        "queries, keys and values of all tokens are computed anew, and all pairs are scored, 9, 16 and 25, though "
+        "only the row of the last query is used. Below, with a cache: the keys and values of the earlier tokens are "
+        "read from the cache, only the new token's query, key and value are computed, and one row of pairs is "
+        "scored: 3, 4 and 5.",
     )
     page.rectangle(20, 52, 1160, 338, PALE, edge=None, radius=12)
     page.rectangle(20, 400, 1160, 196, PALE, edge=None, radius=12)
-    page.text(40, 76, "Without a cache: all keys and values anew, $t^2$ pairs", 24, "start", bold=True)
-    page.text(40, 424, "With a cache: only the newest key and value, $t$ pairs", 24, "start", bold=True)
+    page.text(40, 76, "Without a cache: all queries, keys and values anew, $t^2$ pairs", 24, "start", bold=True)
+    page.text(40, 424, "With a cache: one new query, key and value, $t$ pairs", 24, "start", bold=True)
     for t, left in ((3, 150), (4, 510), (5, 870)):
         page.text(left + 46 + 18 * t, 28, f"step $t$ = {t}", 24, bold=True)
         draw_step(page, left, 114, t, cached=False)
@@ -564,7 +581,7 @@ def kv_cache() -> Drawing:
     page.mask(600, 616, 36, 1, 1, lambda i, j: True)
     page.text(646, 634, "pair in use", 20, "start")
     page.grid(820, 616, 36, 1, 1, tint(SKY, 0.3))
-    page.text(866, 634, "pair scored again", 20, "start")
+    page.text(866, 634, "pair scored, not used", 20, "start")
     return page
 
 
