@@ -13,6 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 1200, 675
+Point = tuple[float, float]
 FONTS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 INK, WHITE, GREY, PALE = "#1A1A1A", "#FFFFFF", "#DDDDDD", "#F4F4F4"
@@ -110,14 +111,34 @@ class Drawing:
         }
         return ET.SubElement(self.svg, tag, texts)
 
-    def rectangle(self, left, top, width, height, fill, edge=INK, line=1.5, radius=7, dash=None) -> None:
+    def rectangle(
+        self,
+        left: float,
+        top: float,
+        width: float,
+        height: float,
+        fill: str,
+        edge: str | None = INK,
+        line: float = 1.5,
+        radius: float = 7,
+        dash: str | None = None,
+    ) -> None:
         """Draw a rectangle with round corners from its left upper corner."""
         look = {"stroke": edge, "stroke_width": line} if edge else {}
         if dash:
             look["stroke_dasharray"] = dash
         self.add("rect", x=left, y=top, width=width, height=height, rx=radius, fill=fill, **look)
 
-    def text(self, x, y, content, size=20, anchor="middle", bold=False, colour=INK) -> None:
+    def text(
+        self,
+        x: float,
+        y: float,
+        content: str,
+        size: float = 20,
+        anchor: str = "middle",
+        bold: bool = False,
+        colour: str = INK,
+    ) -> None:
         """Write one line whose middle is at height y; what is below or above the line is smaller, but at least 18."""
         look = {"font_weight": "bold"} if bold else {}
         line = self.add("text", x=x, y=y + 0.36 * size, font_size=size, text_anchor=anchor, fill=colour, **look)
@@ -134,18 +155,29 @@ class Drawing:
             if italic:
                 span.set("font-style", "italic")
 
-    def box(self, x, y, width, height, content, fill=WHITE, size=22, bold=False, **look) -> None:
+    def box(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        content: str,
+        fill: str = WHITE,
+        size: float = 22,
+        bold: bool = False,
+        **look: str | float,
+    ) -> None:
         """Draw a box with its middle at (x, y), and text in it that can be read on its colour."""
         self.rectangle(x - width / 2, y - height / 2, width, height, fill, **look)
         self.text(x, y, content, size, bold=bold, colour=ink_on(fill))
 
-    def line(self, *points, colour=INK, width=2.0, dash=None) -> None:
+    def line(self, *points: Point, colour: str = INK, width: float = 2, dash: str | None = None) -> None:
         """Draw a line through some points."""
         look = {"stroke_dasharray": dash} if dash else {}
         path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
         self.add("polyline", points=path, fill="none", stroke=colour, stroke_width=width, **look)
 
-    def arrow(self, *points, colour=INK, width=2.0, dash=None) -> None:
+    def arrow(self, *points: Point, colour: str = INK, width: float = 2, dash: str | None = None) -> None:
         """Draw an arrow through some points; its head ends at the last one."""
         (x0, y0), (x1, y1) = points[-2:]
         length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
@@ -157,13 +189,13 @@ class Drawing:
         corners.append((neck_x + half * along_y, neck_y - half * along_x))
         self.add("polygon", points=" ".join(f"{number(x)},{number(y)}" for x, y in corners), fill=colour)
 
-    def plus(self, x, y) -> None:
+    def plus(self, x: float, y: float) -> None:
         """Draw the sign for a sum: a plus in a circle."""
         self.add("circle", cx=x, cy=y, r=11, fill=WHITE, stroke=INK, stroke_width=2)
         self.line((x - 6, y), (x + 6, y))
         self.line((x, y - 6), (x, y + 6))
 
-    def grid(self, left, top, size, rows, columns, fill=WHITE) -> None:
+    def grid(self, left: float, top: float, size: float, rows: int, columns: int, fill: str = WHITE) -> None:
         """Draw a rectangle of cells."""
         right, bottom = left + columns * size, top + rows * size
         self.rectangle(left, top, right - left, bottom - top, fill, line=1.2, radius=0)
@@ -171,13 +203,13 @@ class Drawing:
         lines += [((left + j * size, top), (left + j * size, bottom)) for j in range(1, columns)]
         self.strokes(lines, INK, 1.2)
 
-    def strokes(self, lines, colour, width) -> None:
+    def strokes(self, lines: Sequence[tuple[Point, Point]], colour: str, width: float) -> None:
         """Draw some straight lines, each from a point to a point, as one element."""
         path = " ".join(f"M{number(a)} {number(b)}L{number(c)} {number(d)}" for (a, b), (c, d) in lines)
         if path:
             self.add("path", d=path, fill="none", stroke=colour, stroke_width=width)
 
-    def hatched(self, left, top, size) -> None:
+    def hatched(self, left: float, top: float, size: float) -> None:
         """Draw a cell that is hatched."""
         self.grid(left, top, size, 1, 1)
         stripes = max(2, round(size / 8))
@@ -185,7 +217,9 @@ class Drawing:
         ends = [(max(0, way - size), min(way, size)) for way in ways]
         self.strokes([((left + near, top + far), (left + far, top + near)) for near, far in ends], "#777777", 1.5)
 
-    def mask(self, left, top, size, rows, columns, seen: Callable[[int, int], bool]) -> None:
+    def mask(
+        self, left: float, top: float, size: float, rows: int, columns: int, seen: Callable[[int, int], bool]
+    ) -> None:
         """Draw a mask: filled with a dot where query i sees key j, hatched where it does not."""
         for i in range(rows):
             for j in range(columns):
@@ -224,7 +258,7 @@ def draw_encoder(page: Drawing, left: float) -> None:
     page.arrow((left + 496, 449), (left + 406, 449))
     for i, (x, character) in enumerate(zip(places_of(left), SOURCE, strict=True), start=1):
         page.box(x, 508, 40, 38, character if character != " " else "\u2423", size=24)
-        page.box(x, 386, 43, 40, f"$h_{{{i}}}$", BLUE, size=22)
+        page.box(x, 386, 43, 40, f"$h_{{{i}}}$", BLUE, size=20)
         page.arrow((x, 489), (x, 468))
         page.arrow((x, 431), (x, 407))
 
@@ -380,7 +414,7 @@ def transformer() -> Drawing:
     page.text(434, 410, r"$\times N$", 34, "start", bold=True)
     page.text(766, 216, "decoder", 26, "end", bold=True)
     page.text(766, 254, r"$\times N$", 34, "end", bold=True)
-    page.rectangle(45, 16, 551, 144, PALE, edge=None, radius=12)
+    page.rectangle(45, 16, 513, 144, PALE, edge=None, radius=12)
     page.text(69, 44, "In each block", 24, "start", bold=True)
     page.text(69, 86, "$x = x + attention(norm(x))$", 26, "start")
     page.text(69, 128, "$x = x + feed-forward(norm(x))$", 26, "start")
