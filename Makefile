@@ -54,4 +54,4 @@ bench: setup
 
 clean:
 	rm -rf .venv build data/ag_news bert/*.safetensors bert/*.json bert/vocab.txt
-	rm -rf .pytest_cache .hypothesis .ruff_cache *.egg-info __pycache__ tests/__pycache__
+	rm -rf .pytest_cache .hypothesis .ruff_cache *.egg-info __pycache__ tests/__pycache__ notebooks/checks/__pycache__

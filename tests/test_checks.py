@@ -1,0 +1,791 @@
+"""The checks of the exercises: what each says to the empty exercise, to the solution, and to typical wrong answers.
+
+The scaffolds and the check cells come from the lessons, the solutions from their notebooks. A wrong answer stands in
+the table EACH_WRONG with the hint that it must get: a check that lets it pass, or names another mistake, fails here.
+"""
+
+import datetime
+import functools
+import math
+import random
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import torchnlp
+
+NOTEBOOKS = torchnlp.ROOT / "notebooks"
+NAMES = {"torch": torch, "nn": nn, "F": F, "math": math, "datetime": datetime, "torchnlp": torchnlp}
+ONE, TWO = "1-attention", "2-transformers"
+EXERCISES = [(ONE, number) for number in range(1, 7)] + [(TWO, number) for number in range(1, 8)]
+
+every_exercise = pytest.mark.parametrize(("lesson", "number"), EXERCISES)
+
+
+@functools.cache
+def sources(path: Path) -> dict[str, str]:
+    """What stands in each cell of a notebook."""
+    return {cell.id: cell.source for cell in nbformat.read(path, as_version=4).cells}
+
+
+def empty(lesson: str, number: int) -> dict:
+    """The names that the lesson's empty exercise defines."""
+    names = dict(NAMES)
+    exec(sources(NOTEBOOKS / f"{lesson}.ipynb")[f"exercise-{number}"], names)
+    return names
+
+
+def solved(lesson: str, number: int) -> dict:
+    """The names that the solution defines."""
+    names = dict(NAMES)
+    exec(sources(NOTEBOOKS / "solutions" / f"{lesson}.ipynb")[f"exercise-{number}"], names)
+    return names
+
+
+def answers_of(lesson: str, number: int) -> list[str]:
+    """The names of the functions or classes that the learner writes."""
+    return [name for name in empty(lesson, number) if name not in NAMES and name != "__builtins__"]
+
+
+@pytest.fixture
+def verdict(capsys) -> Callable[[str, int, dict], str]:
+    """Runs an exercise's check cell on answers; gives what it prints."""
+
+    def run(lesson: str, number: int, names: dict) -> str:
+        capsys.readouterr()
+        exec(sources(NOTEBOOKS / f"{lesson}.ipynb")[f"check-{number}"], {**NAMES, **names})
+        printed = capsys.readouterr()
+        assert not printed.err
+        return printed.out
+
+    return run
+
+
+@every_exercise
+def test_the_empty_exercise_always_gets_the_same_hint(lesson, number, verdict):
+    said = {verdict(lesson, number, empty(lesson, number)) for _ in range(5)}
+    assert len(said) == 1
+    assert said.pop().startswith(f"Exercise {number}: not yet - ")
+
+
+@every_exercise
+def test_the_solution_is_right_on_all_inputs(lesson, number, verdict):
+    names = solved(lesson, number)
+    for _ in range(20):
+        assert verdict(lesson, number, names) == f"Exercise {number}: right\n"
+
+
+# --------------------------------------------------------------------------------------------- typical wrong answers
+
+
+def scores_of(s, states, w, u, v):
+    return torch.tanh(w @ s + states @ u.T) @ v
+
+
+def additive_in_place(s, states, w, u, v):
+    weights = scores_of(s, states, w, u, v).softmax(dim=0)
+    context = weights @ states
+    states *= weights[:, None]
+    return context, weights
+
+
+class Multiplicative(nn.Module):
+    """The right answer, in parts that the wrong ones replace."""
+
+    def __init__(self, query_size, state_size):
+        super().__init__()
+        self.M = nn.Linear(state_size, query_size, bias=False)
+
+    def score(self, queries, states):
+        return queries @ self.M(states).transpose(1, 2)
+
+    def weigh(self, scores, mask):
+        return scores.masked_fill(~mask[:, None], -1e9).softmax(dim=2)
+
+    def forward(self, queries, states, mask):
+        weights = self.weigh(self.score(queries, states), mask)
+        return weights @ states, weights
+
+
+class WithBias(Multiplicative):
+    def __init__(self, query_size, state_size):
+        super().__init__(query_size, state_size)
+        self.M = nn.Linear(state_size, query_size)
+
+
+class WrongWayRound(Multiplicative):
+    def __init__(self, query_size, state_size):
+        super().__init__(query_size, state_size)
+        self.M = nn.Linear(query_size, state_size, bias=False)
+
+
+class Square(Multiplicative):
+    def __init__(self, query_size, state_size):
+        super().__init__(query_size, state_size)
+        self.M = nn.Linear(query_size, query_size, bias=False)
+
+
+class Unfinished(Multiplicative):
+    def forward(self, queries, states, mask): ...
+
+
+class NoMask(Multiplicative):
+    def weigh(self, scores, mask):
+        return scores.softmax(dim=2)
+
+
+class UpsideDown(Multiplicative):
+    def weigh(self, scores, mask):
+        return scores.masked_fill(mask[:, None], -1e9).softmax(dim=2)
+
+
+class MaskAfterwards(Multiplicative):
+    def weigh(self, scores, mask):
+        return scores.softmax(dim=2) * mask[:, None]
+
+
+class OverSteps(Multiplicative):
+    def weigh(self, scores, mask):
+        return scores.masked_fill(~mask[:, None], -math.inf).softmax(dim=1)
+
+
+class Scaled(Multiplicative):
+    def score(self, queries, states):
+        return super().score(queries, states) / math.sqrt(queries.shape[2])
+
+
+class Squashed(Multiplicative):
+    def score(self, queries, states):
+        return super().score(queries, states).tanh()
+
+
+class Detached(Multiplicative):
+    def score(self, queries, states):
+        return super().score(queries, states).detach()
+
+
+class Swapped(Multiplicative):
+    def forward(self, queries, states, mask):
+        return super().forward(queries, states, mask)[::-1]
+
+
+class OfMappedStates(Multiplicative):
+    def forward(self, queries, states, mask):
+        weights = super().forward(queries, states, mask)[1]
+        return weights @ self.M(states), weights
+
+
+class OfTextAlone(Multiplicative):
+    def forward(self, queries, states, mask):
+        weights = super().forward(queries, states, mask)[1]
+        mean = (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        return mean[:, None].expand(-1, queries.shape[1], -1), weights
+
+
+class ZeroesPadding(Multiplicative):
+    def forward(self, queries, states, mask):
+        states[~mask] = 0
+        return super().forward(queries, states, mask)
+
+
+def padding_of(weights, lengths, shift=0):
+    return (torch.arange(weights.shape[2]) >= lengths[:, None] + shift)[:, None]
+
+
+def stolen_in_place(weights, lengths):
+    weights *= padding_of(weights, lengths)
+    return weights.sum(dim=2).mean(dim=1)
+
+
+def reverse_rows(source, lengths):
+    turned = source.clone()
+    for row, length in enumerate(lengths.tolist()):
+        turned[row, :length] = source[row, :length].flip(0)
+    return turned
+
+
+def reverse_in_place(source, lengths):
+    for row, length in enumerate(lengths.tolist()):
+        source[row, :length] = source[row, :length].flip(0)
+    return source
+
+
+def hide(weights, mask):
+    return mask[:, None] & (weights < weights.amax(dim=2, keepdim=True))
+
+
+def hide_in_place(weights, mask):
+    weights[weights == weights.amax(dim=2, keepdim=True)] = 0
+    return weights > 0
+
+
+def of_mean(weights, mask):
+    mean = weights.mean(dim=1, keepdim=True)
+    return hide(mean, mask).expand(weights.shape)
+
+
+def two_heaviest(weights, mask):
+    return hide(weights * hide(weights, mask), mask) & hide(weights, mask)
+
+
+def dates(text, language="mine", target=None, **moved):
+    """A my_sentence that writes dates as the pattern says, with the spans of the parts moved or left out."""
+
+    def my_sentence(date):
+        source = text.format(year=date.year, month=f"{date:%B}", day=date.day, number=date.month)
+        spans = {}
+        for part, shown in (("year", str(date.year)), ("month", f"{date:%B}"), ("day", f" {date.day} ")):
+            begin = f" {source} ".index(shown) - 1 if part != "day" else f" {source} ".index(shown)
+            spans[part] = (begin, begin + len(shown.strip()))
+        spans |= {part: change(spans) for part, change in moved.items()}
+        return torchnlp.DateSentence(language, source, target or date.isoformat(), (spans,))
+
+    return my_sentence
+
+
+def numeric(pattern):
+    """A my_sentence without true spans: what it writes may look alike for two dates."""
+
+    def my_sentence(date):
+        source = pattern.format(date)
+        spans = {"year": (0, 1), "month": (0, 1), "day": (0, 1)}
+        return torchnlp.DateSentence("mine", source, date.isoformat(), (spans,))
+
+    return my_sentence
+
+
+def attention(queries, keys, values, mask, scale=0.5, dim=1):
+    scores = queries @ keys.T / queries.shape[1] ** scale
+    weights = scores.masked_fill(~mask, -math.inf).softmax(dim=dim)
+    return weights @ values, weights
+
+
+def attention_late_mask(queries, keys, values, mask):
+    weights = (queries @ keys.T / queries.shape[1] ** 0.5).softmax(dim=1) * mask
+    return weights @ values, weights
+
+
+def attention_in_place(queries, keys, values, mask):
+    queries /= queries.shape[1] ** 0.5
+    return attention(queries, keys, values, mask, scale=0)
+
+
+def split(x, heads):
+    batch, length, width = x.shape
+    return x.view(batch, length, heads, width // heads).transpose(1, 2)
+
+
+def merge(x):
+    return x.transpose(1, 2).flatten(2)
+
+
+def distances(length):
+    return torch.arange(length) - torch.arange(length)[:, None]
+
+
+def bias(table, length, shift=0):
+    k = len(table) // 2
+    return table[(distances(length) + shift).clamp(-k, k) + k]
+
+
+def bias_of_near_keys(table, length):
+    k = len(table) // 2
+    return torch.where(distances(length).abs() <= k, bias(table, length), torch.zeros(()))
+
+
+def turn(x, sign=1, first=0, exponent=2, halves=False, apart=False):
+    length, d = x.shape
+    speed = 10000.0 ** (-exponent * torch.arange(d // 2) / d)
+    angle = sign * (first + torch.arange(length))[:, None] * speed
+    a, b = x.split(d // 2, dim=1) if halves else (x[:, 0::2], x[:, 1::2])
+    turned = a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()
+    return torch.cat(turned, dim=1) if halves or apart else torch.stack(turned, dim=2).flatten(1)
+
+
+def turn_in_place(x):
+    x.copy_(turn(x))
+    return x
+
+
+def by_system():
+    return torch.Generator().manual_seed(random.SystemRandom().getrandbits(32))
+
+
+def draw(probabilities, generator):
+    return torch.multinomial(probabilities, 1, generator=generator).item()
+
+
+def sample(logits, temperature, top_k, generator):
+    kept = logits.masked_fill(logits < logits.topk(top_k).values[-1], -math.inf)
+    return draw((kept / temperature).softmax(dim=0), generator)
+
+
+def sample_in_place(logits, temperature, top_k, generator):
+    logits[logits < logits.topk(top_k).values[-1]] = -math.inf
+    return draw((logits / temperature).softmax(dim=0), generator)
+
+
+def sample_once(logits, temperature, top_k, generator):
+    return sample(logits, temperature, top_k, torch.Generator().manual_seed(0))
+
+
+def sample_by_system(logits, temperature, top_k, generator):
+    return sample(logits, temperature, top_k, by_system())
+
+
+def sample_evenly(logits, temperature, top_k, generator):
+    return sample(torch.where(logits < logits.topk(top_k).values[-1], -math.inf, 0.0), 1.0, top_k, generator)
+
+
+def sample_the_worst(logits, temperature, top_k, generator):
+    best, tokens = logits.topk(top_k)
+    return tokens[draw((-best / temperature).softmax(dim=0), generator)].item()
+
+
+def without_head(joined, head, heads):
+    d = joined.shape[2] // heads
+    return torch.cat(
+        [joined[..., : head * d], 0 * joined[..., head * d : (head + 1) * d], joined[..., (head + 1) * d :]], 2
+    )
+
+
+def only_head(joined, head, heads):
+    return joined - without_head(joined, head, heads)
+
+
+def without_head_in_place(joined, head, heads):
+    d = joined.shape[2] // heads
+    joined[..., head * d : (head + 1) * d] = 0
+    return joined
+
+
+def without_a_token(joined, head, heads):
+    copy = joined.clone()
+    copy[:, 0] = 0
+    return copy
+
+
+def every_nth(joined, head, heads):
+    copy = joined.clone()
+    copy[..., head::heads] = 0
+    return copy
+
+
+def rows_of(tokens=8, length=6):
+    return lambda size, generator: torch.randint(tokens, (size, length), generator=generator)
+
+
+def rows_by_system(size, generator):
+    return rows_of()(size, by_system())
+
+
+def rows_of_one_seed(size, generator):
+    return rows_of()(size, torch.Generator().manual_seed(0))
+
+
+def comes_again(row):
+    return int(row[0] in row[1:])
+
+
+def in_place_rule(row):
+    label = comes_again(row)
+    row.zero_()
+    return label
+
+
+class Moody:
+    """A rule that gives a row now this label, now that."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, row):
+        self.asked += 1
+        return (comes_again(row) + self.asked // 300) % 2
+
+
+SWAPPED = {"month": lambda spans: spans["day"], "day": lambda spans: spans["month"]}
+MINE = "{day} of {month} in {year}"
+EACH_WRONG = {
+    (ONE, 1): [
+        ("additive returned Tensor, not two tensors", {"additive": lambda *a: scores_of(*a).softmax(dim=0)}),
+        (
+            "context and weights have changed places",
+            {"additive": lambda s, h, w, u, v: (p := scores_of(s, h, w, u, v).softmax(dim=0), p @ h)},
+        ),
+        (
+            "the context has the shape",
+            {"additive": lambda s, h, w, u, v: ((p := scores_of(s, h, w, u, v).softmax(dim=0))[:, None] * h, p)},
+        ),
+        ("these are the scores", {"additive": lambda s, h, w, u, v: ((e := scores_of(s, h, w, u, v)) @ h, e)}),
+        (
+            "the score lacks its tanh",
+            {"additive": lambda s, h, w, u, v: ((p := ((w @ s + h @ u.T) @ v).softmax(dim=0)) @ h, p)},
+        ),
+        (
+            "the query s has no influence",
+            {"additive": lambda s, h, w, u, v: ((p := scores_of(0 * s, h, w, u, v).softmax(dim=0)) @ h, p)},
+        ),
+        (
+            ", not to 1",
+            {"additive": lambda s, h, w, u, v: ((p := scores_of(s, h, w, u, v).sigmoid()) @ h, p)},
+        ),
+        (
+            "the weights are not those of the lesson's score",
+            {"additive": lambda s, h, w, u, v: ((p := (2 * scores_of(s, h, w, u, v)).softmax(dim=0)) @ h, p)},
+        ),
+        (
+            "the context is the plain mean",
+            {"additive": lambda s, h, w, u, v: (h.mean(dim=0), scores_of(s, h, w, u, v).softmax(dim=0))},
+        ),
+        (
+            "the context is the plain sum",
+            {"additive": lambda s, h, w, u, v: (h.sum(dim=0), scores_of(s, h, w, u, v).softmax(dim=0))},
+        ),
+        (
+            "the context is not the weighted mean",
+            {"additive": lambda s, h, w, u, v: (scores_of(s, h, w, u, v) @ h, scores_of(s, h, w, u, v).softmax(dim=0))},
+        ),
+        (
+            "has the dtype torch.float64",
+            {"additive": lambda *a: tuple(part.double() for part in additive_in_place(a[0], a[1].clone(), *a[2:]))},
+        ),
+        ("you changed states itself", {"additive": additive_in_place}),
+    ],
+    (ONE, 2): [
+        ("self.M has a bias", {"MultiplicativeAttention": WithBias}),
+        ("it should be the other way round", {"MultiplicativeAttention": WrongWayRound}),
+        ("here, and a query", {"MultiplicativeAttention": Square}),
+        ("forward returned None, not two tensors", {"MultiplicativeAttention": Unfinished}),
+        ("context and weights have changed places", {"MultiplicativeAttention": Swapped}),
+        ("the context has the shape", {"MultiplicativeAttention": OfMappedStates}),
+        ("padding gets attention: the mask has no influence", {"MultiplicativeAttention": NoMask}),
+        ("the mask is upside down", {"MultiplicativeAttention": UpsideDown}),
+        ("the mask comes too late", {"MultiplicativeAttention": MaskAfterwards}),
+        ("the softmax runs over the wrong axis", {"MultiplicativeAttention": OverSteps}),
+        ("the scores are scaled", {"MultiplicativeAttention": Scaled}),
+        ("the weights are not those of the multiplicative score", {"MultiplicativeAttention": Squashed}),
+        ("no gradient reaches self.M", {"MultiplicativeAttention": Detached}),
+        ("the context is not the weighted mean", {"MultiplicativeAttention": OfTextAlone}),
+        ("you changed states itself", {"MultiplicativeAttention": ZeroesPadding}),
+    ],
+    (ONE, 3): [
+        ("the share on the text", {"stolen": lambda w, n: (w * ~padding_of(w, n)).sum(dim=2).mean(dim=1)}),
+        ("the sum over the steps", {"stolen": lambda w, n: (w * padding_of(w, n)).sum(dim=(1, 2))}),
+        ("were averaged", {"stolen": lambda w, n: (w * padding_of(w, n)).mean(dim=(1, 2))}),
+        ("the first place of the padding", {"stolen": lambda w, n: (w * padding_of(w, n, 1)).sum(dim=2).mean(dim=1)}),
+        ("the last place of the text", {"stolen": lambda w, n: (w * padding_of(w, n, -1)).sum(dim=2).mean(dim=1)}),
+        ("the result has the shape ()", {"stolen": lambda w, n: (w * padding_of(w, n)).sum(dim=2).mean()}),
+        ("is not the share of attention", {"stolen": lambda w, n: (w * padding_of(w, n)).sum(dim=2).amax(dim=1)}),
+        ("the result is list", {"stolen": lambda w, n: (w * padding_of(w, n)).sum(dim=2).mean(dim=1).tolist()}),
+        ("you changed weights itself", {"stolen": stolen_in_place}),
+    ],
+    (ONE, 4): [
+        ("nothing is turned round", {"reverse": lambda source, lengths: source.clone()}),
+        ("the padding came to the front", {"reverse": lambda source, lengths: source.flip(1)}),
+        ("the rows changed places", {"reverse": lambda source, lengths: source.flip(0)}),
+        (
+            "a token 0 of the text was taken for padding",
+            {"reverse": lambda source, lengths: reverse_rows(source, (source != 0).sum(dim=1))},
+        ),
+        (
+            "the padding is not what it was",
+            {
+                "reverse": lambda source, n: (
+                    reverse_rows(source, n) - (torch.arange(source.shape[1]) >= n[:, None]).long()
+                )
+            },
+        ),
+        ("and became", {"reverse": lambda source, lengths: source.roll(1, dims=1)}),
+        ("has the dtype torch.float32", {"reverse": lambda source, lengths: reverse_rows(source, lengths).float()}),
+        ("you changed source itself", {"reverse": reverse_in_place}),
+    ],
+    (ONE, 5): [
+        ("nothing is hidden", {"hide_heaviest": lambda w, m: m[:, None].expand(w.shape)}),
+        ("the new mask is upside down", {"hide_heaviest": lambda w, m: ~hide(w, m)}),
+        ("only the heaviest place is left", {"hide_heaviest": lambda w, m: w == w.amax(dim=2, keepdim=True)}),
+        ("padding may be looked at", {"hide_heaviest": lambda w, m: w < w.amax(dim=2, keepdim=True)}),
+        ("padding may be looked at", {"hide_heaviest": lambda w, m: torch.ones_like(w).bool()}),
+        ("the same place is hidden at all steps", {"hide_heaviest": of_mean}),
+        ("is the heaviest, and may be looked at", {"hide_heaviest": lambda w, m: m[:, None] & (w < w.amax(1, True))}),
+        ("more than the heaviest place", {"hide_heaviest": two_heaviest}),
+        ("the result has the shape", {"hide_heaviest": lambda w, m: hide(w, m)[:, 0]}),
+        ("has the dtype torch.float32", {"hide_heaviest": lambda w, m: w * hide(w, m)}),
+        ("you changed weights itself", {"hide_heaviest": hide_in_place}),
+    ],
+    (ONE, 6): [
+        ("returned str, not", {"my_sentence": lambda date: f"{date:%d %B %Y}"}),
+        ("is a language of the lesson", {"my_sentence": lambda date: torchnlp.date_sentence([date], "en")}),
+        ("the target of", {"my_sentence": dates(MINE, target="2031-09-14")}),
+        (
+            "spans should be a tuple of one dict",
+            {"my_sentence": lambda date: torchnlp.DateSentence("x", "y", str(date), ())},
+        ),
+        ("does not lie within", {"my_sentence": dates(MINE, year=lambda spans: (spans["year"][0], 99))}),
+        ("look alike", {"my_sentence": numeric("{0:%Y}{0.month}{0.day}")}),
+        ("the span of month", {"my_sentence": dates(MINE, **SWAPPED)}),
+        ("both say", {"my_sentence": dates(MINE, year=lambda spans: (spans["year"][0], spans["year"][1] - 1))}),
+    ],
+    (TWO, 1): [
+        ("dot_attention returned Tensor", {"dot_attention": lambda *a: attention(*a)[0]}),
+        ("outputs and weights have changed places", {"dot_attention": lambda *a: attention(*a)[::-1]}),
+        ("the tensor of outputs has the shape", {"dot_attention": lambda q, k, v, m: attention(q, k, k, m)}),
+        ("the scores are not scaled", {"dot_attention": lambda *a: attention(*a, scale=0)}),
+        ("the scores are divided by too much", {"dot_attention": lambda *a: attention(*a, scale=1)}),
+        ("the mask has no influence", {"dot_attention": lambda q, k, v, m: attention(q, k, v, torch.ones_like(m))}),
+        ("the mask is upside down", {"dot_attention": lambda q, k, v, m: attention(q, k, v, ~m)}),
+        ("the softmax runs over the wrong axis", {"dot_attention": lambda *a: attention(*a, dim=0)}),
+        ("does the mask come before the softmax", {"dot_attention": attention_late_mask}),
+        ("the weights are not those of the formula", {"dot_attention": lambda *a: attention(*a, scale=0.25)}),
+        (
+            "the outputs are not the weighted means",
+            {"dot_attention": lambda q, k, v, m: (attention(q, k, v, torch.ones_like(m))[0], attention(q, k, v, m)[1])},
+        ),
+        ("you changed queries itself", {"dot_attention": attention_in_place}),
+    ],
+    (TWO, 2): [
+        (
+            "split_heads mixes the tokens",
+            {"split_heads": lambda x, h: x.view(len(x), h, x.shape[1], -1), "merge_heads": merge},
+        ),
+        (
+            "the result of split_heads has the shape",
+            {"split_heads": lambda x, h: x.view(*x.shape[:2], h, -1), "merge_heads": merge},
+        ),
+        (
+            "do not lie side by side in x",
+            {"split_heads": lambda x, h: x.view(*x.shape[:2], -1, h).permute(0, 3, 1, 2), "merge_heads": merge},
+        ),
+        ("is not the h-th slice", {"split_heads": lambda x, h: split(x, h).flip(1), "merge_heads": merge}),
+        ("the result of merge_heads is None", {"split_heads": split, "merge_heads": lambda x: None}),
+        (
+            "merge_heads mixes the tokens",
+            {"split_heads": split, "merge_heads": lambda x: x.reshape(len(x), x.shape[2], -1)},
+        ),
+        (
+            "merge_heads does not undo split_heads",
+            {"split_heads": split, "merge_heads": lambda x: x.permute(0, 2, 3, 1).flatten(2)},
+        ),
+        ("you changed x itself", {"split_heads": lambda x, h: split(x.mul_(2), h), "merge_heads": merge}),
+        ("you changed x itself", {"split_heads": split, "merge_heads": lambda x: merge(x.mul_(2))}),
+    ],
+    (TWO, 3): [
+        ("the result is transposed", {"relative_bias": lambda table, length: bias(table, length).T}),
+        ("a key farther away than K", {"relative_bias": bias_of_near_keys}),
+        ("this is not the entry of the distance", {"relative_bias": lambda table, length: bias(table, length, 1)}),
+        ("no gradient reaches the table", {"relative_bias": lambda table, length: bias(table.detach(), length)}),
+        ("the result has the shape", {"relative_bias": lambda table, length: bias(table, length)[0]}),
+    ],
+    (TWO, 4): [
+        ("the pairs are not neighbours", {"rotate": lambda x: turn(x, halves=True)}),
+        ("the turn goes the other way", {"rotate": lambda x: turn(x, sign=-1)}),
+        ("position 0 changed", {"rotate": lambda x: turn(x, first=1)}),
+        ("the lengths of the vectors changed", {"rotate": lambda x: x + torch.arange(len(x))[:, None]}),
+        ("all pairs turn at the same speed", {"rotate": lambda x: turn(x, exponent=0)}),
+        ("do not lie side by side", {"rotate": lambda x: turn(x, apart=True)}),
+        ("are not those of the text", {"rotate": lambda x: turn(x, exponent=1)}),
+        ("the result has the shape", {"rotate": lambda x: turn(x)[:, 0::2]}),
+        ("you changed x itself", {"rotate": turn_in_place}),
+    ],
+    (TWO, 5): [
+        ("sample_next returned Tensor", {"sample_next": lambda *a: torch.tensor(sample(*a))}),
+        ("global generator", {"sample_next": lambda logits, t, k, g: sample(logits, t, k, None)}),
+        ("not among the top_k best", {"sample_next": lambda logits, t, k, g: sample(logits, t, len(logits), g)}),
+        (
+            "a place in the list of the best tokens",
+            {"sample_next": lambda logits, t, k, g: draw((logits.topk(k).values / t).softmax(dim=0), g)},
+        ),
+        ("nothing is drawn", {"sample_next": lambda logits, t, k, g: logits.argmax().item()}),
+        ("nothing is drawn", {"sample_next": sample_once}),
+        ("the temperature has no influence", {"sample_next": lambda logits, t, k, g: sample(logits, 1.0, k, g)}),
+        ("the wrong way round", {"sample_next": lambda logits, t, k, g: sample(logits, 1 / t, k, g)}),
+        ("are drawn equally often", {"sample_next": sample_evenly}),
+        ("as often as they should", {"sample_next": sample_the_worst}),
+        ("generators with the same seed", {"sample_next": sample_by_system}),
+        ("you changed logits itself", {"sample_next": sample_in_place}),
+    ],
+    (TWO, 6): [
+        ("nothing was zeroed", {"ablate": lambda joined, head, heads: joined}),
+        ("all heads but head", {"ablate": only_head}),
+        ("every H-th number was zeroed", {"ablate": every_nth}),
+        ("was zeroed, not head", {"ablate": lambda joined, head, heads: without_head(joined, head - 1, heads)}),
+        ("still gives something", {"ablate": without_a_token}),
+        ("what the other heads give has changed", {"ablate": lambda *a: 2 * without_head(*a)}),
+        ("the result has the shape", {"ablate": lambda joined, head, heads: joined[..., heads:]}),
+        ("you changed joined itself", {"ablate": without_head_in_place}),
+    ],
+    (TWO, 7): [
+        ("my_rows returned list", {"my_rows": lambda size, generator: [[1, 2, 3]] * size, "my_rule": comes_again}),
+        ("not torch.int64 of shape", {"my_rows": rows_of(length=2), "my_rule": comes_again}),
+        ("not torch.int64 of shape", {"my_rows": lambda *a: rows_of()(*a).float(), "my_rule": comes_again}),
+        ("global generator", {"my_rows": lambda size, g: torch.randint(8, (size, 6)), "my_rule": comes_again}),
+        ("generators with the same seed", {"my_rows": rows_by_system, "my_rule": comes_again}),
+        ("come again and again", {"my_rows": rows_of_one_seed, "my_rule": comes_again}),
+        ("stay within 0 and 99", {"my_rows": rows_of(tokens=200), "my_rule": comes_again}),
+        ("are different", {"my_rows": rows_of(tokens=2, length=4), "my_rule": comes_again}),
+        ("my_rule returned None", {"my_rows": rows_of(), "my_rule": lambda row: None}),
+        ("my_rule returned 7", {"my_rows": rows_of(), "my_rule": lambda row: 7}),
+        ("you changed row itself", {"my_rows": rows_of(), "my_rule": in_place_rule}),
+        ("different labels", {"my_rows": rows_of(), "my_rule": Moody()}),
+        ("neither label should be rare", {"my_rows": rows_of(tokens=90), "my_rule": comes_again}),
+        ("the order of the tokens hardly matters", {"my_rows": rows_of(), "my_rule": lambda row: int(row.sum() > 20)}),
+        ("the token at place 1 alone", {"my_rows": rows_of(), "my_rule": lambda row: int(row[1] > 3)}),
+    ],
+}
+WRONG = [(*exercise, *wrong) for exercise, wrongs in EACH_WRONG.items() for wrong in wrongs]
+
+
+def test_each_exercise_has_three_wrong_answers_at_least():
+    assert list(EACH_WRONG) == EXERCISES
+    assert all(len(wrongs) >= 3 for wrongs in EACH_WRONG.values())
+
+
+@pytest.mark.parametrize(
+    ("lesson", "number", "hint", "names"),
+    WRONG,
+    ids=[f"{lesson[0]}.{number} {hint}" for lesson, number, hint, _ in WRONG],
+)
+def test_a_wrong_answer_gets_the_hint_that_names_the_mistake(lesson, number, hint, names, verdict):
+    assert list(names) == answers_of(lesson, number)
+    for _ in range(5):
+        said = verdict(lesson, number, names)
+        assert said.startswith(f"Exercise {number}: not yet - ") and said.count("\n") == 1
+        assert hint in said
+
+
+# The helpers above are right where nothing is left out: so the hints are for what the table says, and not for more.
+RIGHT = [
+    (ONE, 1, {"additive": lambda s, h, w, u, v: [(p := scores_of(s, h, w, u, v).softmax(dim=0)) @ h, p]}),
+    (ONE, 2, {"MultiplicativeAttention": Multiplicative}),
+    (ONE, 3, {"stolen": lambda w, n: 1 - (w * ~padding_of(w, n)).sum(dim=2).mean(dim=1)}),
+    (ONE, 4, {"reverse": reverse_rows}),
+    (ONE, 5, {"hide_heaviest": hide}),
+    (ONE, 6, {"my_sentence": dates(MINE)}),
+    (TWO, 1, {"dot_attention": attention}),
+    (TWO, 2, {"split_heads": lambda x, h: torch.stack(x.chunk(h, dim=2), dim=1), "merge_heads": merge}),
+    (TWO, 3, {"relative_bias": bias}),
+    (TWO, 4, {"rotate": turn}),
+    (TWO, 5, {"sample_next": sample}),
+    (TWO, 6, {"ablate": without_head}),
+    (TWO, 7, {"my_rows": rows_of(), "my_rule": lambda row: bool(row[0] < row[-1])}),
+]
+
+
+@pytest.mark.parametrize(("lesson", "number", "names"), RIGHT)
+def test_another_right_answer_is_right(lesson, number, names, verdict):
+    for _ in range(5):
+        assert verdict(lesson, number, names) == f"Exercise {number}: right\n"
+
+
+# ------------------------------------------------------------------------------------------ answers known beforehand
+
+
+def always(value: object) -> Callable:
+    return lambda *inputs: value
+
+
+def old_additive():
+    made = torch.Generator().manual_seed(1)
+    s, states, w, u, v = (torch.randn(*shape, generator=made) for shape in ((3,), (5, 2), (4, 3), (4, 2), (4,)))
+    weights = scores_of(s, states, w, u, v).softmax(dim=0)
+    return weights @ states, weights
+
+
+def old_dot_attention():
+    made = torch.Generator().manual_seed(1)
+    queries, keys, values = (torch.randn(*shape, generator=made) for shape in ((3, 4), (5, 4), (5, 2)))
+    mask = torch.tensor([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1], [1, 0, 1, 0, 0]]).bool()
+    return attention(queries, keys, values, mask)
+
+
+OLD_DAYS = {datetime.date(2031, 1, 1) + datetime.timedelta(days=i) for i in range(730)}
+OLD_X = torch.arange(48.0).view(2, 3, 8)
+# What was right when each check had one fixed example.
+OLD = [
+    (ONE, 1, {"additive": always(old_additive())}),
+    (ONE, 3, {"stolen": always(torch.tensor([0.5, 0.0]))}),
+    (ONE, 4, {"reverse": always(torch.tensor([[7, 6, 5, 0, 0], [3, 8, 9, 0, 4], [0, 2, 0, 0, 0]]))}),
+    (ONE, 6, {"my_sentence": lambda date: dates(MINE)(date) if date in OLD_DAYS else None}),
+    (TWO, 1, {"dot_attention": always(old_dot_attention())}),
+    (TWO, 2, {"split_heads": always(split(OLD_X, 4)), "merge_heads": always(OLD_X)}),
+    (TWO, 3, {"relative_bias": lambda table, length: bias(torch.arange(5) + 0.5, 6).requires_grad_()}),
+    (TWO, 4, {"rotate": always(turn(torch.ones(9, 6)))}),
+]
+
+
+@pytest.mark.parametrize(("lesson", "number", "names"), OLD)
+def test_the_values_of_the_old_fixed_example_are_not_right(lesson, number, names, verdict):
+    for _ in range(5):
+        assert verdict(lesson, number, names).startswith(f"Exercise {number}: not yet - ")
+
+
+def remembering(function: Callable) -> Callable:
+    """The function, which after its first call gives that answer again, whatever it is asked."""
+    answers = []
+
+    def remembers(*inputs):
+        answers.extend([] if answers else [function(*inputs)])
+        return answers[0]
+
+    return remembers
+
+
+@every_exercise
+def test_the_right_answer_to_other_inputs_is_not_right(lesson, number, verdict):
+    names = solved(lesson, number)
+    if number == 2 and lesson == ONE:
+        right = names["MultiplicativeAttention"](4, 3)
+        forward = remembering(right.forward)
+        names["MultiplicativeAttention"] = type(
+            "Remembers", (Multiplicative,), {"forward": lambda self, *inputs: forward(*inputs)}
+        )
+        forward(torch.ones(2, 3, 4), torch.ones(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))
+    else:
+        names |= {name: remembering(names[name]) for name in answers_of(lesson, number)}
+    assert verdict(lesson, number, names).startswith(f"Exercise {number}: not yet - ")
+
+
+# ------------------------------------------------------------------------------------- what a check leaves as it was
+
+
+@every_exercise
+def test_the_global_random_numbers_stay_as_they_were(lesson, number, verdict):
+    def state():
+        return torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state())
+
+    def drawing(function):
+        return lambda *inputs: (torch.rand(3), function(*inputs))[1]
+
+    names, before = solved(lesson, number), state()
+    verdict(lesson, number, names)
+    assert state() == before
+    verdict(lesson, number, names | {name: drawing(names[name]) for name in answers_of(lesson, number)})
+    assert state() == before
+
+
+@every_exercise
+def test_an_error_of_the_learner_comes_with_its_traceback(lesson, number, verdict):
+    def broken(*inputs):
+        raise ZeroDivisionError("the learner's own")
+
+    name = answers_of(lesson, number)[-1]
+    with pytest.raises(ZeroDivisionError) as caught:
+        verdict(lesson, number, solved(lesson, number) | {name: broken})
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "broken"
+
+
+@every_exercise
+def test_a_check_says_in_its_docstring_what_it_checks(lesson, number):
+    names = solved(lesson, number)
+    exec(sources(NOTEBOOKS / f"{lesson}.ipynb")[f"check-{number}"].splitlines()[0], names)
+    call = sources(NOTEBOOKS / f"{lesson}.ipynb")[f"check-{number}"].splitlines()[-1]
+    docstring = eval(call.partition("(")[0], names).__doc__
+    assert docstring.startswith(f"Check exercise {number}, ")
+    assert all(f"``{name}(" in docstring or f" {name}(" in docstring for name in answers_of(lesson, number))
