@@ -176,6 +176,12 @@ class Swapped(Multiplicative):
         return super().forward(queries, states, mask)[::-1]
 
 
+class Crosswise(Multiplicative):
+    def forward(self, queries, states, mask):
+        context, weights = super().forward(queries, states, mask)
+        return context, weights.transpose(1, 2)
+
+
 class OfMappedStates(Multiplicative):
     def forward(self, queries, states, mask):
         weights = super().forward(queries, states, mask)[1]
@@ -424,6 +430,10 @@ EACH_WRONG = {
             "the context has the shape",
             {"additive": lambda s, h, w, u, v: ((p := scores_of(s, h, w, u, v).softmax(dim=0))[:, None] * h, p)},
         ),
+        (
+            "the tensor of weights has the shape",
+            {"additive": lambda s, h, w, u, v: ((p := scores_of(s, h, w, u, v).softmax(dim=0)) @ h, p[:, None])},
+        ),
         ("these are the scores", {"additive": lambda s, h, w, u, v: ((e := scores_of(s, h, w, u, v)) @ h, e)}),
         (
             "the score lacks its tanh",
@@ -466,6 +476,7 @@ EACH_WRONG = {
         ("forward returned None, not two tensors", {"MultiplicativeAttention": Unfinished}),
         ("context and weights have changed places", {"MultiplicativeAttention": Swapped}),
         ("the context has the shape", {"MultiplicativeAttention": OfMappedStates}),
+        ("the tensor of weights has the shape", {"MultiplicativeAttention": Crosswise}),
         ("padding gets attention: the mask has no influence", {"MultiplicativeAttention": NoMask}),
         ("the mask is upside down", {"MultiplicativeAttention": UpsideDown}),
         ("the mask comes too late", {"MultiplicativeAttention": MaskAfterwards}),
@@ -537,6 +548,7 @@ EACH_WRONG = {
         ("dot_attention returned Tensor", {"dot_attention": lambda *a: attention(*a)[0]}),
         ("outputs and weights have changed places", {"dot_attention": lambda *a: attention(*a)[::-1]}),
         ("the tensor of outputs has the shape", {"dot_attention": lambda q, k, v, m: attention(q, k, k, m)}),
+        ("the tensor of weights has the shape", {"dot_attention": lambda *a: ((p := attention(*a))[0], p[1].T)}),
         ("the scores are not scaled", {"dot_attention": lambda *a: attention(*a, scale=0)}),
         ("the scores are divided by too much", {"dot_attention": lambda *a: attention(*a, scale=1)}),
         ("the mask has no influence", {"dot_attention": lambda q, k, v, m: attention(q, k, v, torch.ones_like(m))}),
