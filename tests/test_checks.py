@@ -99,41 +99,41 @@ def additive_in_place(s, states, w, u, v):
 class Multiplicative(nn.Module):
     """The right answer, in parts that the wrong ones replace."""
 
-    def __init__(self, query_size, state_size):
+    def __init__(self, query_size, key_size):
         super().__init__()
-        self.M = nn.Linear(state_size, query_size, bias=False)
+        self.M = nn.Linear(key_size, query_size, bias=False)
 
-    def score(self, queries, states):
-        return queries @ self.M(states).transpose(1, 2)
+    def score(self, queries, keys):
+        return queries @ self.M(keys).transpose(1, 2)
 
     def weigh(self, scores, mask):
-        return scores.masked_fill(~mask[:, None], -1e9).softmax(dim=2)
+        return scores.masked_fill(~mask, -1e9).softmax(dim=2)
 
-    def forward(self, queries, states, mask):
-        weights = self.weigh(self.score(queries, states), mask)
-        return weights @ states, weights
+    def forward(self, queries, keys, values, mask):
+        weights = self.weigh(self.score(queries, keys), mask)
+        return weights @ values, weights
 
 
 class WithBias(Multiplicative):
-    def __init__(self, query_size, state_size):
-        super().__init__(query_size, state_size)
-        self.M = nn.Linear(state_size, query_size)
+    def __init__(self, query_size, key_size):
+        super().__init__(query_size, key_size)
+        self.M = nn.Linear(key_size, query_size)
 
 
 class WrongWayRound(Multiplicative):
-    def __init__(self, query_size, state_size):
-        super().__init__(query_size, state_size)
-        self.M = nn.Linear(query_size, state_size, bias=False)
+    def __init__(self, query_size, key_size):
+        super().__init__(query_size, key_size)
+        self.M = nn.Linear(query_size, key_size, bias=False)
 
 
 class Square(Multiplicative):
-    def __init__(self, query_size, state_size):
-        super().__init__(query_size, state_size)
+    def __init__(self, query_size, key_size):
+        super().__init__(query_size, key_size)
         self.M = nn.Linear(query_size, query_size, bias=False)
 
 
 class Unfinished(Multiplicative):
-    def forward(self, queries, states, mask): ...
+    def forward(self, queries, keys, values, mask): ...
 
 
 class NoMask(Multiplicative):
@@ -143,62 +143,61 @@ class NoMask(Multiplicative):
 
 class UpsideDown(Multiplicative):
     def weigh(self, scores, mask):
-        return scores.masked_fill(mask[:, None], -1e9).softmax(dim=2)
+        return scores.masked_fill(mask, -1e9).softmax(dim=2)
 
 
 class MaskAfterwards(Multiplicative):
     def weigh(self, scores, mask):
-        return scores.softmax(dim=2) * mask[:, None]
+        return scores.softmax(dim=2) * mask
 
 
 class OverSteps(Multiplicative):
     def weigh(self, scores, mask):
-        return scores.masked_fill(~mask[:, None], -math.inf).softmax(dim=1)
+        return scores.masked_fill(~mask, -math.inf).softmax(dim=1)
 
 
 class Scaled(Multiplicative):
-    def score(self, queries, states):
-        return super().score(queries, states) / math.sqrt(queries.shape[2])
+    def score(self, queries, keys):
+        return super().score(queries, keys) / math.sqrt(queries.shape[2])
 
 
 class Squashed(Multiplicative):
-    def score(self, queries, states):
-        return super().score(queries, states).tanh()
+    def score(self, queries, keys):
+        return super().score(queries, keys).tanh()
 
 
 class Detached(Multiplicative):
-    def score(self, queries, states):
-        return super().score(queries, states).detach()
+    def score(self, queries, keys):
+        return super().score(queries, keys).detach()
 
 
 class Swapped(Multiplicative):
-    def forward(self, queries, states, mask):
-        return super().forward(queries, states, mask)[::-1]
+    def forward(self, queries, keys, values, mask):
+        return super().forward(queries, keys, values, mask)[::-1]
 
 
 class Crosswise(Multiplicative):
-    def forward(self, queries, states, mask):
-        context, weights = super().forward(queries, states, mask)
+    def forward(self, queries, keys, values, mask):
+        context, weights = super().forward(queries, keys, values, mask)
         return context, weights.transpose(1, 2)
 
 
-class OfMappedStates(Multiplicative):
-    def forward(self, queries, states, mask):
-        weights = super().forward(queries, states, mask)[1]
-        return weights @ self.M(states), weights
+class OfKeys(Multiplicative):
+    def forward(self, queries, keys, values, mask):
+        weights = super().forward(queries, keys, values, mask)[1]
+        return weights @ keys, weights
 
 
-class OfTextAlone(Multiplicative):
-    def forward(self, queries, states, mask):
-        weights = super().forward(queries, states, mask)[1]
-        mean = (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-        return mean[:, None].expand(-1, queries.shape[1], -1), weights
+class PlainMean(Multiplicative):
+    def forward(self, queries, keys, values, mask):
+        weights = super().forward(queries, keys, values, mask)[1]
+        return (mask / mask.sum(dim=2, keepdim=True)).expand(weights.shape) @ values, weights
 
 
 class ZeroesPadding(Multiplicative):
-    def forward(self, queries, states, mask):
-        states[~mask] = 0
-        return super().forward(queries, states, mask)
+    def forward(self, queries, keys, values, mask):
+        keys[~mask[:, 0]] = 0
+        return super().forward(queries, keys, values, mask)
 
 
 def padding_of(weights, lengths, shift=0):
@@ -224,7 +223,7 @@ def reverse_in_place(source, lengths):
 
 
 def hide(weights, mask):
-    return mask[:, None] & (weights < weights.amax(dim=2, keepdim=True))
+    return mask & (weights < weights.amax(dim=2, keepdim=True))
 
 
 def hide_in_place(weights, mask):
@@ -440,8 +439,12 @@ EACH_WRONG = {
             {"additive": lambda s, h, w, u, v: ((p := ((w @ s + h @ u.T) @ v).softmax(dim=0)) @ h, p)},
         ),
         (
-            "the query s has no influence",
+            "the state s has no influence",
             {"additive": lambda s, h, w, u, v: ((p := scores_of(0 * s, h, w, u, v).softmax(dim=0)) @ h, p)},
+        ),
+        (
+            "the matrices w and u have changed places",
+            {"additive": lambda s, h, w, u, v: ((p := scores_of(s, h, u, w, v).softmax(dim=0)) @ h, p)},
         ),
         (
             ", not to 1",
@@ -475,7 +478,7 @@ EACH_WRONG = {
         ("here, and a query", {"MultiplicativeAttention": Square}),
         ("forward returned None, not two tensors", {"MultiplicativeAttention": Unfinished}),
         ("context and weights have changed places", {"MultiplicativeAttention": Swapped}),
-        ("the context has the shape", {"MultiplicativeAttention": OfMappedStates}),
+        ("the context has the shape", {"MultiplicativeAttention": OfKeys}),
         ("the tensor of weights has the shape", {"MultiplicativeAttention": Crosswise}),
         ("padding gets attention: the mask has no influence", {"MultiplicativeAttention": NoMask}),
         ("the mask is upside down", {"MultiplicativeAttention": UpsideDown}),
@@ -484,8 +487,8 @@ EACH_WRONG = {
         ("the scores are scaled", {"MultiplicativeAttention": Scaled}),
         ("the weights are not those of the multiplicative score", {"MultiplicativeAttention": Squashed}),
         ("no gradient reaches self.M", {"MultiplicativeAttention": Detached}),
-        ("the context is not the weighted mean", {"MultiplicativeAttention": OfTextAlone}),
-        ("you changed states itself", {"MultiplicativeAttention": ZeroesPadding}),
+        ("the context is not the weighted mean", {"MultiplicativeAttention": PlainMean}),
+        ("you changed keys itself", {"MultiplicativeAttention": ZeroesPadding}),
     ],
     (ONE, 3): [
         ("the share on the text", {"stolen": lambda w, n: (w * ~padding_of(w, n)).sum(dim=2).mean(dim=1)}),
@@ -519,13 +522,13 @@ EACH_WRONG = {
         ("you changed source itself", {"reverse": reverse_in_place}),
     ],
     (ONE, 5): [
-        ("nothing is hidden", {"hide_heaviest": lambda w, m: m[:, None].expand(w.shape)}),
+        ("nothing is hidden", {"hide_heaviest": lambda w, m: m.expand(w.shape)}),
         ("the new mask is upside down", {"hide_heaviest": lambda w, m: ~hide(w, m)}),
         ("only the heaviest place is left", {"hide_heaviest": lambda w, m: w == w.amax(dim=2, keepdim=True)}),
         ("padding may be looked at", {"hide_heaviest": lambda w, m: w < w.amax(dim=2, keepdim=True)}),
         ("padding may be looked at", {"hide_heaviest": lambda w, m: torch.ones_like(w).bool()}),
         ("the same place is hidden at all steps", {"hide_heaviest": of_mean}),
-        ("is the heaviest, and may be looked at", {"hide_heaviest": lambda w, m: m[:, None] & (w < w.amax(1, True))}),
+        ("is the heaviest, and may be looked at", {"hide_heaviest": lambda w, m: m & (w < w.amax(1, True))}),
         ("more than the heaviest place", {"hide_heaviest": two_heaviest}),
         ("the result has the shape", {"hide_heaviest": lambda w, m: hide(w, m)[:, 0]}),
         ("has the dtype torch.float32", {"hide_heaviest": lambda w, m: w * hide(w, m)}),
@@ -758,7 +761,7 @@ def test_the_right_answer_to_other_inputs_is_not_right(lesson, number, verdict):
         names["MultiplicativeAttention"] = type(
             "Remembers", (Multiplicative,), {"forward": lambda self, *inputs: forward(*inputs)}
         )
-        forward(torch.ones(2, 3, 4), torch.ones(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))
+        forward(torch.ones(2, 3, 4), torch.ones(2, 5, 3), torch.ones(2, 5, 6), torch.ones(2, 1, 5, dtype=torch.bool))
     else:
         names |= {name: remembering(names[name]) for name in answers_of(lesson, number)}
     assert verdict(lesson, number, names).startswith(f"Exercise {number}: not yet - ")

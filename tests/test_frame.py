@@ -201,7 +201,7 @@ def test_a_check_is_one_call(lesson):
     for cell in code(read(lesson).exercises):
         if cell.id.startswith("check-"):
             module = f"lesson_{lesson[0]}"
-            pattern = rf"from checks import {module} as check\n\ncheck\.(\w+)\((\w+)\)"
+            pattern = rf"from checks import {module} as check\n\ncheck\.(\w+)\((\w+)(, \w+)*\)"
             assert re.fullmatch(pattern, cell.source.strip()), f"{cell.id}: import the check and call it"
 
 

@@ -227,25 +227,6 @@ def test_exercises_fail_empty_and_pass_solved(path):
         assert IGNORED not in tags(cell) + tags(solved[name]), f"{name}: nbval must compare the verdict"
 
 
-@every_lesson
-def test_checks_of_the_package_take_two_lines(path):
-    """Lessons whose exercises are checked by the package: how their cells and headings look."""
-    cells = checks(path)
-    if not any("from checks import" in cell.source for cell in cells.values()):
-        pytest.skip("the checks stand in the lesson")
-    two_lines = rf"from checks import lesson_{path.stem[0]} as check\n\ncheck\.[a-z_]+\(\w+(, \w+)*\)"
-    for name, cell in cells.items():
-        assert re.fullmatch(two_lines, cell.source), name
-    assert len(cells) >= 5
-    texts = {cell.id: cell.source for cell in read(path).cells if cell.cell_type == "markdown"}
-    headings = []
-    for number in range(1, len(cells) + 1):
-        headings.append(texts[f"exercise-{number}-text"].splitlines()[0])
-        assert re.fullmatch(rf"### {number}\. .+ \(\d+ minutes, difficulty [123] of 3\)", headings[-1])
-    assert any("intervention" in heading for heading in headings)
-    assert any("on your own data" in heading for heading in headings)
-
-
 # --------------------------------------------------------------------------------------------------------- the claims
 
 

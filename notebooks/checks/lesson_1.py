@@ -29,16 +29,16 @@ from . import (
 def additive(function: Callable) -> str | None:
     """Check exercise 1, ``additive(s, states, w, u, v)``, against a loop over the states."""
     generator = new_generator()
-    t, d, e, a = sizes(4, generator)
-    s, states = numbers(generator, d), numbers(generator, t, e)
-    w, u, v = numbers(generator, a, d), numbers(generator, a, e), numbers(generator, a)
+    t, width, d = sizes(3, generator)
+    s, states = numbers(generator, width), numbers(generator, t, width)
+    w, u, v = numbers(generator, d, width), numbers(generator, d, width), numbers(generator, d)
     answer, hint = call(function, s=s, states=states, w=w, u=u, v=v)
     if hint := hint or pair_fault("additive", answer, "context", "weights"):
         return hint
     context, weights = answer
-    if (context.shape, weights.shape) == ((t,), (e,)):
+    if (context.shape, weights.shape) == ((t,), (width,)):
         return "context and weights have changed places"
-    if hint := tensor_fault("the context", context, "(E,)", (e,)):
+    if hint := tensor_fault("the context", context, "(D,)", (width,)):
         return hint
     if hint := tensor_fault("the tensor of weights", weights, "(T,)", (t,)):
         return hint
@@ -48,7 +48,8 @@ def additive(function: Callable) -> str | None:
         faults = {
             "these are the scores: they are not weights yet": scores,
             "the score lacks its tanh": ((w @ s + states @ u.T) @ v).softmax(dim=0),
-            "the query s has no influence on the weights": (torch.tanh(states @ u.T) @ v).softmax(dim=0),
+            "the state s has no influence on the weights": (torch.tanh(states @ u.T) @ v).softmax(dim=0),
+            "the matrices w and u have changed places": (torch.tanh(u @ s + states @ w.T) @ v).softmax(dim=0),
         }
         return known_fault(weights, faults) or (
             f"the weights sum to {weights.sum().item():.3f}, not to 1"
@@ -66,58 +67,57 @@ def additive(function: Callable) -> str | None:
 
 @exercise(2)
 def multiplicative_attention(module_class: type[nn.Module]) -> str | None:
-    """Check exercise 2, the module ``MultiplicativeAttention(query_size, state_size)``, with padding full of noise."""
+    """Check exercise 2, the module ``MultiplicativeAttention(query_size, key_size)``, with padding full of noise."""
     generator = new_generator()
-    b, s, t, d, e = sizes(5, generator)
-    module = module_class(d, e)
-    if hint := _not_from_state_to_query(getattr(module, "M", None), d, e):
+    b, s, t, query_size, key_size, width = sizes(6, generator)
+    module = module_class(query_size, key_size)
+    if hint := _not_from_key_to_query(getattr(module, "M", None), query_size, key_size):
         return hint
-    m = numbers(generator, d, e)
+    m = numbers(generator, query_size, key_size)
     with torch.no_grad():
         module.M.weight.copy_(m)
-    mask = torch.arange(t) < lengths_of_texts(generator, b, t)[:, None]  # (B, T)
-    queries, states = numbers(generator, b, s, d), numbers(generator, b, t, e)
-    states[~mask] *= 9
-    answer, hint = call(module, queries=queries, states=states, mask=mask)
+    mask = (torch.arange(t) < lengths_of_texts(generator, b, t)[:, None])[:, None]  # (B, 1, T)
+    noise = torch.where(mask.transpose(1, 2), 1, 9)  # (B, T, 1)
+    queries, keys = numbers(generator, b, s, query_size), noise * numbers(generator, b, t, key_size)
+    values = noise * numbers(generator, b, t, width)
+    answer, hint = call(module, queries=queries, keys=keys, values=values, mask=mask)
     if hint := hint or pair_fault("forward", answer, "context", "weights"):
         return hint
     context, weights = answer
-    if (context.shape, weights.shape) == ((b, s, t), (b, s, e)):
+    if (context.shape, weights.shape) == ((b, s, t), (b, s, width)):
         return "context and weights have changed places"
-    if hint := tensor_fault("the context", context, "(B, S, E)", (b, s, e)):
+    if hint := tensor_fault("the context", context, "(B, S, D)", (b, s, width)):
         return hint
     if hint := tensor_fault("the tensor of weights", weights, "(B, S, T)", (b, s, t)):
         return hint
-    scores = torch.einsum("bsd,de,bte->bst", queries, m, states)
-    right = scores.masked_fill(~mask[:, None], -math.inf).softmax(dim=2)
+    scores = queries @ m @ keys.transpose(1, 2)  # (B, S, T)
+    right = scores.masked_fill(~mask, -math.inf).softmax(dim=2)
     if not close(weights, right):
-        return _masked_weights_fault(weights, scores, mask, d)
+        return _masked_weights_fault(weights, scores, mask, query_size)
     if not weights.requires_grad:
         return "no gradient reaches self.M"
-    if not close(context, right @ states):
-        return "the context is not the weighted mean of the states"
-    return None
+    return None if close(context, right @ values) else "the context is not the weighted mean of the values"
 
 
-def _not_from_state_to_query(layer: object, query_size: int, state_size: int) -> str | None:
-    """The hint for a layer that does not map a state to the size of a query, or has a bias."""
+def _not_from_key_to_query(layer: object, query_size: int, key_size: int) -> str | None:
+    """The hint for a layer that does not map a key to the size of a query, or has a bias."""
     if not isinstance(layer, nn.Linear):
         return f"self.M is {kind(layer)}, not an nn.Linear"
     if layer.bias is not None:
         return "self.M has a bias"
-    if (layer.in_features, layer.out_features) == (query_size, state_size):
-        return "self.M maps a query to the size of a state: it should be the other way round"
-    if (layer.in_features, layer.out_features) != (state_size, query_size):
+    if (layer.in_features, layer.out_features) == (query_size, key_size):
+        return "self.M maps a query to the size of a key: it should be the other way round"
+    if (layer.in_features, layer.out_features) != (key_size, query_size):
         return (
             f"self.M maps {layer.in_features} numbers to {layer.out_features}: "
-            f"a state has {state_size} here, and a query {query_size}"
+            f"a key has {key_size} here, and a query {query_size}"
         )
     return None
 
 
 def _masked_weights_fault(weights: Tensor, scores: Tensor, mask: Tensor, query_size: int) -> str:
     """The hint for wrong weights (B, S, T), found in sentence 1, which has padding."""
-    weights, scores, text = weights[1].detach().cpu(), scores[1], mask[1]  # (S, T), (S, T), (T,)
+    weights, scores, text = weights[1].detach().cpu(), scores[1], mask[1, 0]  # (S, T), (S, T), (T,)
     seen = scores.masked_fill(~text, -math.inf)
     faults = {
         "padding gets attention: the mask has no influence": scores.softmax(dim=1),
@@ -210,14 +210,14 @@ def hide_heaviest(function: Callable) -> str | None:
     """Check exercise 5, ``hide_heaviest(weights, mask)``: one place less for each sentence and step."""
     generator = new_generator()
     b, s, t = sizes(3, generator)
-    mask = torch.arange(t) < lengths_of_texts(generator, b, t)[:, None]  # (B, T)
-    weights = numbers(generator, b, s, t).masked_fill(~mask[:, None], -math.inf).softmax(dim=2)
+    mask = (torch.arange(t) < lengths_of_texts(generator, b, t)[:, None])[:, None]  # (B, 1, T)
+    weights = numbers(generator, b, s, t).masked_fill(~mask, -math.inf).softmax(dim=2)
     answer, hint = call(function, weights=weights, mask=mask)
     if hint := hint or tensor_fault("the result", answer, "(B, S, T)", (b, s, t), torch.bool):
         return hint
     answer = answer.cpu()
     heaviest = weights == weights.amax(dim=2, keepdim=True)  # (B, S, T)
-    usual = mask[:, None].expand(b, s, t)
+    usual = mask.expand(b, s, t)
     mean = weights.mean(dim=1, keepdim=True)
     if close(answer, usual & ~heaviest):
         return None
