@@ -9,92 +9,87 @@ from transformers import BertConfig
 ONE, TWO = torch.ones(2, 3), torch.full((2, 3), 2.0)
 FOUR, SIX = torch.ones(4), torch.ones(6)
 SIZES = [1, 4, 16, 64, 256, 1024]
+WITH = SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0})
+WITHOUT = SimpleNamespace(exact={1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9, 3: 0.68})
 CLAIMS = {
     "1-attention": {
-        "toy-matrix-claim": (
+        "toy-claim": (
             {
                 "weights_by_loop": FOUR / 4,
                 "weights_by_matrix": FOUR / 4,
                 "context_by_loop": torch.tensor([1.0, 0.5]),
                 "context_by_matrix": torch.tensor([1.0, 0.5]),
-            },
-            [{"weights_by_matrix": FOUR / 5}, {"context_by_matrix": torch.tensor([1.0, 0.6])}],
-        ),
-        "module-claim": (
-            {
-                "weights_by_loop": FOUR / 4,
-                "context_by_loop": torch.tensor([1.0, 0.5]),
                 "weights_by_module": torch.tensor([[[0.25] * 4 + [0.0] * 2]]),
                 "context_by_module": torch.tensor([[[1.0, 0.5]]]),
-                "weights_unmasked": torch.tensor([[[0.1] * 4 + [0.3] * 2]]),
+                "context_by_library": torch.tensor([[[1.0, 0.5]]]),
+                "weights_unmasked": torch.tensor([[[0.0] * 4 + [0.5] * 2]]),
             },
             [
-                {"weights_by_loop": FOUR / 5},
+                {"weights_by_matrix": FOUR / 5},
+                {"context_by_matrix": torch.tensor([1.0, 0.6])},
+                {"weights_by_module": torch.tensor([[[0.2] * 4 + [0.0] * 2]])},
                 {"context_by_module": torch.tensor([[[1.0, 0.6]]])},
+                {"context_by_library": torch.tensor([[[1.0, 0.6]]])},
                 {"weights_by_module": torch.tensor([[[0.25] * 4 + [0.01] * 2]])},
                 {"weights_unmasked": torch.tensor([[[0.25] * 4 + [0.0] * 2]])},
             ],
         ),
-        "encoder-claim": (
-            {"moved_with_packing": 1e-7, "moved_without_packing": 1.4},
-            [{"moved_with_packing": 0.01}, {"moved_without_packing": 1e-7}],
-        ),
-        "forced-claim": (
-            {"forced_token": 0.8, "without_token": {2: 0.6}},
-            [{"forced_token": 0.5}],
-        ),
-        "bottleneck-claim": (
+        "encoder-claim": ({"moved": [1e-7, 1.4]}, [{"moved": [0.01, 1.4]}, {"moved": [1e-7, 1e-7]}]),
+        "untrained-claim": (
             {
-                "with_exact": {1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0},
-                "without_exact": {1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0},
-                "without_token": {1: 0.9, 2: 0.78, 3: 0.68, 4: 0.5},
-                "untrained_exact": {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0},
+                "weights_without": {"encoder": ONE},
+                "weights_with": {"encoder": ONE, "W": TWO},
+                "untrained_exact": {1: 0.0, 4: 0.0},
+                "constant_exact": {1: 0.0, 4: 0.0},
+                "constant_token": {1: 0.55, 4: 0.55},
             },
             [
-                {"with_exact": {1: 1.0, 2: 0.98, 3: 0.79, 4: 0.0}},
-                {"without_exact": {1: 0.9, 2: 0.7, 3: 0.6, 4: 0.0}},
-                {"without_exact": {1: 1.0, 2: 0.01, 3: 0.0, 4: 0.0}},
-                {"without_token": {1: 0.7, 2: 0.7, 3: 0.68, 4: 0.5}},
-                {"with_exact": {1: 1.0, 2: 0.98, 3: 0.95, 4: 0.9}},
-                {"untrained_exact": {1: 0.1, 2: 0.0, 3: 0.0, 4: 0.0}},
+                {"weights_with": {"encoder": TWO, "W": TWO}},
+                {"untrained_exact": {1: 0.1, 4: 0.0}},
+                {"constant_exact": {1: 0.1, 4: 0.0}},
+                {"constant_token": {1: 0.55, 4: 0.3}},
             ],
         ),
-        "errors-claim": (
-            {"first": {"year": 0.2, "day": 0.8}, "second": {"year": 0.5, "day": 0.1}},
+        "results-claim": (
+            {"with_attention": WITH, "without": WITHOUT},
             [
-                {"second": {"year": 0.95, "day": 0.7}},
-                {"second": {"year": 0.25, "day": 0.1}},
+                {"with_attention": SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.79, 4: 0.0})},
+                {"without": SimpleNamespace(exact={1: 0.9, 2: 0.7, 3: 0.6, 4: 0.0}, token={1: 0.9, 3: 0.68})},
+                {"without": SimpleNamespace(exact={1: 1.0, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9, 3: 0.68})},
+                {"without": SimpleNamespace(exact={1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.7, 3: 0.68})},
+                {"with_attention": SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.95, 4: 0.9})},
             ],
         ),
-        "mass-claim": (
-            {"masses": {"year": (0.7, 0.09), "month": (0.2, 0.1), "day": (0.9, 0.04)}},
-            [{"masses": {"year": (0.2, 0.09), "month": (0.2, 0.1), "day": (0.2, 0.04)}}],
+        "forced-claim": ({"forced_token": 0.8, "without": SimpleNamespace(token={2: 0.6})}, [{"forced_token": 0.5}]),
+        "bottleneck-claim": (
+            {"live": [(0.3, [0.2, 0.4]), (1.0, [0.97, 0.99])]},
+            [{"live": [(0.3, [0.2, 0.4]), (0.7, [0.97, 0.99])]}],
+        ),
+        "alignment-claim": (
+            {"masses": {"year": (0.7, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}},
+            [{"masses": {"year": (0.1, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}}],
+        ),
+        "unmasked-claim": (
+            {"shares": {"with the mask": 0.0, "without": 0.2}},
+            [{"shares": {"with the mask": 0.1, "without": 0.2}}, {"shares": {"with the mask": 0.0, "without": 0.0}}],
         ),
         "explanation-claim": (
-            {
-                "heavy": 2,
-                "decisive": 4,
-                "heavy_effect": 0.0,
-                "decisive_effect": 0.9,
-            },
+            {"heavy": 2, "decisive": 4, "heavy_effect": 0.0, "decisive_effect": 0.9},
             [{"heavy": 4}, {"heavy_effect": 0.4}, {"decisive_effect": 0.3}],
         ),
         "dot-claim": (
             {
                 "sizes": SIZES,
-                "variances": [float(size) for size in SIZES],
-                "scaled_variances": [1.0] * len(SIZES),
-                "largest": [[0.2, 0.2], [0.96, 0.25]],
+                "variances": [[float(size), 1.0] for size in SIZES],
+                "passed": [[0.8, 0.8], [0.1, 0.75]],
             },
             [
-                {"variances": [1.0] * len(SIZES)},
-                {"scaled_variances": [float(size) for size in SIZES]},
-                {"largest": [[0.2, 0.2], [0.5, 0.25]]},
-                {"largest": [[0.2, 0.2], [0.96, 0.9]]},
+                {"variances": [[1.0, 1.0]] * len(SIZES)},
+                {"variances": [[float(size), float(size)] for size in SIZES]},
+                {"passed": [[0.8, 0.8], [0.6, 0.75]]},
+                {"passed": [[0.8, 0.8], [0.1, 0.2]]},
             ],
         ),
-        "dot-library-claim": ({"by_formula": SIX, "by_library": SIX}, [{"by_library": SIX / 2}]),
-        "cost-parameters-claim": ({"extra": 6176, "predicted_extra": 6176}, [{"extra": 6177}]),
     },
     "2-transformers": {
         "toy-claim": (

@@ -23,12 +23,14 @@ LOAD_QUESTIONS = "train_questions, test_questions = torchnlp.load_questions()"
 SMALLER = {
     "1-attention": [
         ("date_sentences(3000,", "date_sentences(96,"),
+        ("date_sentences(2400,", "date_sentences(96,"),
         ("date_sentences(150,", "date_sentences(12,"),
-        ("steps=420", "steps=3"),
+        ("date_sentences(300,", "date_sentences(12,"),
+        ("SIZE, STEPS, RATE = 96, 420,", "SIZE, STEPS, RATE = 96, 3,"),
         # So short a training gets no date right, so let the search for a telling digit take any answer.
-        ("    if text == sentence.target:\n", "    if len(text) > 9:\n"),
+        ("    if answer == sentence.target:\n", "    if True:\n"),
         ("            if sentence.source[heavy].isalnum():\n", "            if True:\n"),
-        ("sentence_lengths = [32, 64, 128, 256, 512]", "sentence_lengths = [32, 64]"),
+        ("token_counts = [32, 64, 128, 256, 512, 1024, 2048]", "token_counts = [32, 64]"),
     ],
     "2-transformers": [
         ("steps=200", "steps=3"),
