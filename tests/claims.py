@@ -11,6 +11,32 @@ FOUR, SIX = torch.ones(4), torch.ones(6)
 SIZES = [1, 4, 16, 64, 256, 1024]
 WITH = SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0})
 WITHOUT = SimpleNamespace(exact={1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9, 3: 0.68})
+PLAIN = {"attention": False, "size": 192, "exact 3": 0.01}
+ATTENDING = {"attention": True, "size": 96, "exact 3": 0.98}
+KEPT = {("nothing", part): 1.0 for part in ("year", "month", "day")}
+KEPT |= {("1 random", part): 0.98 for part in ("year", "month", "day")}
+KEPT |= {("1 heaviest", "year"): 0.58, ("1 heaviest", "month"): 0.88, ("1 heaviest", "day"): 0.22}
+SURPLUS = {("day", 0, "day"): 0.9, ("day", 1, "day"): 0.1, ("day", 1, "year"): 0.8, ("year", 1, "day"): 0.1}
+SCORES = {
+    name: {"score": name, "exact 3": exact, "first gradient": gradient}
+    for name, exact, gradient in (
+        ("none", 0.0, 0.0),
+        ("uniform", 0.0, 0.0),
+        ("dot", 0.0, 0.006),
+        ("scaled dot", 0.98, 0.001),
+        ("additive", 0.95, 0.002),
+    )
+}
+TRIED = {(score, rate): [0.5, 0.0, 0.99] for score in ("dot", "scaled dot", "additive") for rate in (0.003, 0.036)}
+TRIED |= {("dot", 0.003): [0.1, 0.5, 0.8], ("dot", 0.012): [0.5, 0.0, 0.99]}
+TRIED |= {(score, 0.012): [0.001, 0.98, 0.8] for score in ("scaled dot", "additive")}
+
+
+def recorded(*rows: dict) -> SimpleNamespace:
+    """What stands for a recorded experiment."""
+    return SimpleNamespace(rows=list(rows))
+
+
 CLAIMS = {
     "1-attention": {
         "toy-claim": (
@@ -62,12 +88,53 @@ CLAIMS = {
         ),
         "forced-claim": ({"forced_token": 0.8, "without": SimpleNamespace(token={2: 0.6})}, [{"forced_token": 0.5}]),
         "bottleneck-claim": (
-            {"live": [(0.3, [0.2, 0.4]), (1.0, [0.97, 0.99])]},
-            [{"live": [(0.3, [0.2, 0.4]), (0.7, [0.97, 0.99])]}],
+            {"live": [(0.3, [0.2, 0.4]), (1.0, [0.97, 0.99])], "record": recorded(PLAIN, ATTENDING)},
+            [
+                {"live": [(0.3, [0.2, 0.4]), (0.7, [0.97, 0.99])]},
+                {"record": recorded({**PLAIN, "exact 3": 0.5}, ATTENDING)},
+                {"record": recorded(PLAIN, {**ATTENDING, "exact 3": 0.5})},
+            ],
         ),
         "alignment-claim": (
-            {"masses": {"year": (0.7, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}},
-            [{"masses": {"year": (0.1, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}}],
+            {
+                "PARTS": {"year": (), "month": (), "day": ()},
+                "masses": {"year": (0.7, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)},
+                "kept": KEPT,
+            },
+            [
+                {"masses": {"year": (0.1, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}},
+                {"kept": {**KEPT, ("nothing", "day"): 0.8}},
+                {"kept": {**KEPT, ("1 random", "day"): 0.8}},
+                {"kept": {**KEPT, ("1 heaviest", "day"): 0.55}},
+                {"kept": {**KEPT, ("1 heaviest", "year"): 0.9}},
+                {"kept": {**KEPT, ("1 heaviest", "month"): 0.3}},
+            ],
+        ),
+        "order-claim": (
+            {"surplus": SURPLUS},
+            [
+                {"surplus": {**SURPLUS, ("day", 0, "day"): 0.2}},
+                {"surplus": {**SURPLUS, ("day", 1, "year"): 0.2}},
+                {"surplus": {**SURPLUS, ("year", 1, "day"): 0.5}},
+            ],
+        ),
+        "scores-claim": (
+            {"SCORES": SCORES, "record": recorded(*SCORES.values()), "live_exact": (0.98, [0.97, 0.99])},
+            [
+                {"record": recorded(*{**SCORES, "additive": {**SCORES["additive"], "exact 3": 0.5}}.values())},
+                {"record": recorded(*{**SCORES, "uniform": {**SCORES["uniform"], "exact 3": 0.5}}.values())},
+                {"record": recorded(*{**SCORES, "dot": {**SCORES["dot"], "first gradient": 0.001}}.values())},
+                {"live_exact": (0.6, [0.97, 0.99])},
+            ],
+        ),
+        "rates-claim": (
+            {"tried": TRIED},
+            [
+                {"tried": {**TRIED, ("dot", 0.003): [0.6, 0.0, 0.9]}},
+                {"tried": {**TRIED, ("scaled dot", 0.036): [0.001, 0.9, 0.99]}},
+                {"tried": {**TRIED, ("dot", 0.012): [0.5, 0.0, 0.6]}},
+                {"tried": {**TRIED, ("additive", 0.003): [0.001, 1.0, 0.8]}},
+            ],
         ),
         "unmasked-claim": (
             {"shares": {"with the mask": 0.0, "without": 0.2}},
