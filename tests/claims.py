@@ -133,7 +133,7 @@ CLAIMS = {
                 {"tried": {**TRIED, ("dot", 0.003): [0.6, 0.0, 0.9]}},
                 {"tried": {**TRIED, ("scaled dot", 0.036): [0.001, 0.9, 0.99]}},
                 {"tried": {**TRIED, ("dot", 0.012): [0.5, 0.0, 0.6]}},
-                {"tried": {**TRIED, ("additive", 0.003): [0.001, 1.0, 0.8]}},
+                {"tried": {**TRIED, ("additive", 0.003): [0.0005, 1.0, 0.8]}},
             ],
         ),
         "unmasked-claim": (
