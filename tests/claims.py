@@ -13,23 +13,26 @@ WITH = SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0})
 WITHOUT = SimpleNamespace(exact={1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9, 3: 0.68})
 PLAIN = {"attention": False, "size": 192, "exact 3": 0.01}
 ATTENDING = {"attention": True, "size": 96, "exact 3": 0.98}
-KEPT = {("nothing", part): 1.0 for part in ("year", "month", "day")}
-KEPT |= {("1 random", part): 0.98 for part in ("year", "month", "day")}
-KEPT |= {("1 heaviest", "year"): 0.58, ("1 heaviest", "month"): 0.88, ("1 heaviest", "day"): 0.22}
+KINDS = ("year", "month in digits", "month in words", "day")
+KEPT = {(name, kind): share for name, share in (("nothing", 1.0), ("1 at random", 0.98)) for kind in KINDS}
+KEPT |= {("the heaviest", kind): share for kind, share in zip(KINDS, (0.58, 0.6, 0.9, 0.22), strict=True)}
 SURPLUS = {("day", 0, "day"): 0.9, ("day", 1, "day"): 0.1, ("day", 1, "year"): 0.8, ("year", 1, "day"): 0.1}
-SCORES = {
-    name: {"score": name, "exact 3": exact, "first gradient": gradient}
-    for name, exact, gradient in (
-        ("none", 0.0, 0.0),
-        ("uniform", 0.0, 0.0),
-        ("dot", 0.0, 0.006),
-        ("scaled dot", 0.98, 0.001),
-        ("additive", 0.95, 0.002),
+SURPLUS |= {("month", 0, "month"): 0.25}
+REACHED = {(score, 3): [0.0] * 3 for score in ("none", "uniform", "chosen once")} | {("scaled dot", 3): [0.98] * 3}
+TRIED = {
+    (score, *rates): {"held-out loss": loss}
+    for score, *rates, loss in (
+        ("dot", 0.012, 0.003, 0.01),
+        ("dot", 0.012, 0.012, 0.5),
+        ("scaled dot", 0.012, 0.036, 0.5),
+        ("scaled dot", 0.003, 0.003, 0.1),
+        ("scaled dot", 0.012, 0.012, 0.001),
+        ("scaled dot", 0.036, 0.036, 0.6),
+        ("additive", 0.003, 0.003, 0.2),
+        ("additive", 0.012, 0.012, 0.002),
+        ("additive", 0.036, 0.036, 0.07),
     )
 }
-TRIED = {(score, rate): [0.5, 0.0, 0.99] for score in ("dot", "scaled dot", "additive") for rate in (0.003, 0.036)}
-TRIED |= {("dot", 0.003): [0.1, 0.5, 0.8], ("dot", 0.012): [0.5, 0.0, 0.99]}
-TRIED |= {(score, 0.012): [0.001, 0.98, 0.8] for score in ("scaled dot", "additive")}
 
 
 def recorded(*rows: dict) -> SimpleNamespace:
@@ -61,24 +64,21 @@ CLAIMS = {
             ],
         ),
         "encoder-claim": ({"moved": [1e-7, 1.4]}, [{"moved": [0.01, 1.4]}, {"moved": [1e-7, 1e-7]}]),
-        "untrained-claim": (
+        "results-claim": (
             {
                 "weights_without": {"encoder": ONE},
                 "weights_with": {"encoder": ONE, "W": TWO},
                 "untrained_exact": {1: 0.0, 4: 0.0},
                 "constant_exact": {1: 0.0, 4: 0.0},
                 "constant_token": {1: 0.55, 4: 0.55},
+                "with_attention": WITH,
+                "without": WITHOUT,
             },
             [
                 {"weights_with": {"encoder": TWO, "W": TWO}},
                 {"untrained_exact": {1: 0.1, 4: 0.0}},
                 {"constant_exact": {1: 0.1, 4: 0.0}},
                 {"constant_token": {1: 0.55, 4: 0.3}},
-            ],
-        ),
-        "results-claim": (
-            {"with_attention": WITH, "without": WITHOUT},
-            [
                 {"with_attention": SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.79, 4: 0.0})},
                 {"without": SimpleNamespace(exact={1: 0.9, 2: 0.7, 3: 0.6, 4: 0.0}, token={1: 0.9, 3: 0.68})},
                 {"without": SimpleNamespace(exact={1: 1.0, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9, 3: 0.68})},
@@ -93,22 +93,37 @@ CLAIMS = {
                 {"live": [(0.3, [0.2, 0.4]), (0.7, [0.97, 0.99])]},
                 {"record": recorded({**PLAIN, "exact 3": 0.5}, ATTENDING)},
                 {"record": recorded(PLAIN, {**ATTENDING, "exact 3": 0.5})},
+                {"record": recorded(PLAIN, {**ATTENDING, "size": 24, "steps": 1680, "exact 3": 0.5})},
+            ],
+        ),
+        "controls-claim": (
+            {
+                "reached": REACHED,
+                "gains": [0.98] * 3,
+                "once": torch.full((2, 3, 4), 0.25),
+                "with_attention": WITH,
+            },
+            [
+                {"reached": {**REACHED, ("chosen once", 3): [0.0, 0.5, 0.0]}},
+                {"reached": {**REACHED, ("scaled dot", 3): [0.98, 0.7, 0.98]}},
+                {"gains": [0.98, 0.4, 0.98]},
+                {"once": torch.eye(3).expand(2, 3, 3)},
+                {"with_attention": SimpleNamespace(exact={3: 0.6})},
             ],
         ),
         "alignment-claim": (
-            {
-                "PARTS": {"year": (), "month": (), "day": ()},
-                "masses": {"year": (0.7, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)},
-                "kept": KEPT,
-            },
+            {"KINDS": KINDS, "kept": KEPT},
             [
-                {"masses": {"year": (0.1, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}},
                 {"kept": {**KEPT, ("nothing", "day"): 0.8}},
-                {"kept": {**KEPT, ("1 random", "day"): 0.8}},
-                {"kept": {**KEPT, ("1 heaviest", "day"): 0.55}},
-                {"kept": {**KEPT, ("1 heaviest", "year"): 0.9}},
-                {"kept": {**KEPT, ("1 heaviest", "month"): 0.3}},
+                {"kept": {**KEPT, ("1 at random", "day"): 0.8}},
+                {"kept": {**KEPT, ("the heaviest", "day"): 0.55}},
+                {"kept": {**KEPT, ("the heaviest", "year"): 0.9}},
+                {"kept": {**KEPT, ("the heaviest", "month in words"): 0.3}},
             ],
+        ),
+        "mass-claim": (
+            {"masses": {"year": (0.7, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}},
+            [{"masses": {"year": (0.1, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}}],
         ),
         "order-claim": (
             {"surplus": SURPLUS},
@@ -116,45 +131,61 @@ CLAIMS = {
                 {"surplus": {**SURPLUS, ("day", 0, "day"): 0.2}},
                 {"surplus": {**SURPLUS, ("day", 1, "year"): 0.2}},
                 {"surplus": {**SURPLUS, ("year", 1, "day"): 0.5}},
+                {"surplus": {**SURPLUS, ("month", 0, "month"): 0.8}},
             ],
         ),
         "scores-claim": (
-            {"SCORES": SCORES, "record": recorded(*SCORES.values()), "live_exact": (0.98, [0.97, 0.99])},
+            {
+                "scores": {"scaled dot": [{"exact 3": 0.98}], "additive": [{"exact 3": 0.95}]},
+                "first": {0: {"dot": 0.006, "scaled dot": 0.001}},
+            },
             [
-                {"record": recorded(*{**SCORES, "additive": {**SCORES["additive"], "exact 3": 0.5}}.values())},
-                {"record": recorded(*{**SCORES, "uniform": {**SCORES["uniform"], "exact 3": 0.5}}.values())},
-                {"record": recorded(*{**SCORES, "dot": {**SCORES["dot"], "first gradient": 0.001}}.values())},
-                {"live_exact": (0.6, [0.97, 0.99])},
+                {"scores": {"scaled dot": [{"exact 3": 0.98}], "additive": [{"exact 3": 0.95}, {"exact 3": 0.5}]}},
+                {"first": {0: {"dot": 0.002, "scaled dot": 0.001}}},
             ],
         ),
+        "pair-claim": ({"losses_of_pair": [2.5, 2.4], "losses_of_train": [2.5, 2.4]}, [{"losses_of_pair": [2.5, 2.3]}]),
         "rates-claim": (
             {"tried": TRIED},
             [
-                {"tried": {**TRIED, ("dot", 0.003): [0.6, 0.0, 0.9]}},
-                {"tried": {**TRIED, ("scaled dot", 0.036): [0.001, 0.9, 0.99]}},
-                {"tried": {**TRIED, ("dot", 0.012): [0.5, 0.0, 0.6]}},
-                {"tried": {**TRIED, ("additive", 0.003): [0.0005, 1.0, 0.8]}},
+                {"tried": {**TRIED, ("dot", 0.012, 0.003): {"held-out loss": 0.4}}},
+                {"tried": {**TRIED, ("scaled dot", 0.012, 0.036): {"held-out loss": 0.0015}}},
+                {"tried": {**TRIED, ("additive", 0.003, 0.003): {"held-out loss": 0.0005}}},
             ],
         ),
         "unmasked-claim": (
-            {"shares": {"with the mask": 0.0, "without": 0.2}},
-            [{"shares": {"with the mask": 0.1, "without": 0.2}}, {"shares": {"with the mask": 0.0, "without": 0.0}}],
+            {"shares": {"with the mask": 0.0, "without": 0.03}},
+            [{"shares": {"with the mask": 0.1, "without": 0.03}}, {"shares": {"with the mask": 0.0, "without": 0.001}}],
         ),
         "explanation-claim": (
-            {"heavy": 2, "decisive": 4, "heavy_effect": 0.0, "decisive_effect": 0.9},
-            [{"heavy": 4}, {"heavy_effect": 0.4}, {"decisive_effect": 0.3}],
+            {
+                "heavy": 2,
+                "decisive": 4,
+                "heavy_effect": 0.0,
+                "decisive_effect": 0.9,
+                "disagree": {"year": 0.0, "month": 0.3, "day": 0.01},
+            },
+            [
+                {"heavy": 4},
+                {"heavy_effect": 0.4},
+                {"decisive_effect": 0.3},
+                {"disagree": {"year": 0.0, "month": 0.02, "day": 0.01}},
+            ],
         ),
         "dot-claim": (
             {
                 "sizes": SIZES,
                 "variances": [[float(size), 1.0] for size in SIZES],
                 "passed": [[0.8, 0.8], [0.1, 0.75]],
+                "saturated": [[0.0, 0.0], [0.9, 0.0]],
             },
             [
                 {"variances": [[1.0, 1.0]] * len(SIZES)},
                 {"variances": [[float(size), float(size)] for size in SIZES]},
                 {"passed": [[0.8, 0.8], [0.6, 0.75]]},
                 {"passed": [[0.8, 0.8], [0.1, 0.2]]},
+                {"saturated": [[0.0, 0.0], [0.5, 0.0]]},
+                {"saturated": [[0.0, 0.0], [0.9, 0.2]]},
             ],
         ),
     },

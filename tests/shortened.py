@@ -29,7 +29,8 @@ SMALLER = {
         ("SIZE, STEPS, RATE = 96, 420,", "SIZE, STEPS, RATE = 96, 3,"),
         # So short a training gets no date right, so let the search for a telling digit take any answer.
         ("    if answer == sentence.target:\n", "    if True:\n"),
-        ("            if sentence.source[heavy].isalnum():\n", "            if True:\n"),
+        ("                if effects[digit].max() <= 0.1:\n", "                if False:\n"),
+        ("                elif sentence.source[weights.argmax()].isalnum():\n", "                else:\n"),
         ("token_counts = [32, 64, 128, 256, 512, 1024, 2048]", "token_counts = [32, 64]"),
     ],
     "2-transformers": [
