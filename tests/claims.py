@@ -9,6 +9,24 @@ from transformers import BertConfig
 ONE, TWO = torch.ones(2, 3), torch.full((2, 3), 2.0)
 FOUR, SIX = torch.ones(4), torch.ones(6)
 SIZES = [1, 4, 16, 64, 256, 1024]
+BLOCKS = ("pre-norm", "post-norm", "with cross-attention")
+PARTS = ("year", "month", "day")
+MOVED = {
+    "encoder": torch.ones(8, 8),
+    "decoder": torch.ones(8, 8).tril(),
+    "encoder-decoder, source": torch.ones(8, 8),
+    "encoder-decoder, written": torch.ones(8, 8).tril(),
+}
+MEANS = {"bag of words": 0.87, "LSTM, last state": 0.7, "LSTM, mean of states": 0.8, "transformer": 0.85}
+
+
+def ablated(**changed):
+    """What lesson 2's ablation gives, a network and a row for each part; changed parts as (start, accuracy)."""
+    good = {"nothing": 0.99, "positions": 0.3, "attention": 0.15, "choice": 0.3, "heads": 0.7}
+    pairs = {name: (1.5, accuracy) for name, accuracy in good.items()} | changed
+    return {name: (None, {"start": start, "accuracy": accuracy}) for name, (start, accuracy) in pairs.items()}
+
+
 CLAIMS = {
     "1-attention": {
         "toy-matrix-claim": (
@@ -97,87 +115,139 @@ CLAIMS = {
         "cost-parameters-claim": ({"extra": 6176, "predicted_extra": 6176}, [{"extra": 6177}]),
     },
     "2-transformers": {
-        "toy-claim": (
+        "attention-claim": (
             {
                 "weights_by_loop": SIX / 6,
                 "weights_by_matrix": SIX / 6,
-                "output_by_loop": SIX,
-                "output_by_matrix": SIX,
-                "output_by_library": SIX,
+                "output_by_loop": SIX.cumsum(0),
+                "output_by_matrix": SIX.cumsum(0),
+                "output_by_library": SIX.cumsum(0),
+                "masked": {"both masks": torch.tensor([[1.0, 0.0], [0.4, 0.6]])},
+                "masks": {"both masks": torch.tensor([[True, False], [True, True]])},
+                "order": [5, 4, 3, 2, 1, 0],
+                "shuffled": SIX.cumsum(0).flip(0),
+                "writing": SIX.cumsum(0),
+                "writing_shuffled": SIX.cumsum(0),
+                "table": torch.ones(16, 4).cumsum(0),
+                "turned": torch.ones(16, 4).cumsum(0) - 3,
+                "peaks": torch.arange(-3, 13),
             },
-            [{"weights_by_matrix": SIX / 5}, {"output_by_matrix": SIX / 2}, {"output_by_library": SIX / 2}],
+            [
+                {"weights_by_matrix": SIX / 5},
+                {"output_by_loop": SIX},
+                {"output_by_library": SIX},
+                {"masked": {"both masks": torch.tensor([[0.9, 0.1], [0.4, 0.6]])}},
+                {"shuffled": SIX.cumsum(0)},
+                {"writing_shuffled": SIX.cumsum(0).flip(0)},
+                {"turned": torch.ones(16, 4).cumsum(0) - 2},
+                {"peaks": torch.arange(-2, 14)},
+            ],
         ),
-        "masks-claim": (
+        "empty-row-claim": (
             {
-                "by_formula": torch.tensor([[math.nan, math.nan], [1.0, 1.0]]),
-                "by_library": torch.tensor([[0.0, 0.0], [1.0, 1.0]]),
+                "empty": torch.tensor([True] * 3 + [False] * 3),
+                "left_output": torch.tensor([[math.nan]] * 3 + [[1.0]] * 3),
+                "left_padded": torch.ones(6, 6),
+                "masked": {"both masks": torch.ones(6, 6)},
+                "library_empty": torch.tensor([[0.0]] * 3 + [[1.0]] * 3),
             },
             [
-                {"by_formula": torch.tensor([[0.0, 0.0], [1.0, 1.0]])},
-                {"by_library": torch.tensor([[0.5, 0.5], [1.0, 1.0]])},
-                {"by_library": torch.tensor([[0.0, 0.0], [1.0, 0.9]])},
+                {"left_output": torch.tensor([[0.0]] * 3 + [[1.0]] * 3)},
+                {"left_padded": torch.zeros(6, 6)},
+                {"library_empty": torch.zeros(6, 1)},
             ],
-        ),
-        "permute-claim": (
-            {"output_shuffled": FOUR.cumsum(0).flip(0), "output_by_matrix": FOUR.cumsum(0), "shuffled": [3, 2, 1, 0]},
-            [{"output_shuffled": FOUR.cumsum(0)}],
-        ),
-        "positions-claim": (
-            {"products": torch.ones(64, 64)},
-            [{"products": torch.ones(64, 64).cumsum(0)}],
-        ),
-        "order-claim": (
-            {"order": {"no positions": 0.5, "sinusoidal": 1.0, "learned": 1.0}},
-            [
-                {"order": {"no positions": 0.65, "sinusoidal": 1.0, "learned": 1.0}},
-                {"order": {"no positions": 0.5, "sinusoidal": 0.5, "learned": 1.0}},
-            ],
-        ),
-        "heads-claim": (
-            {"heads_output": ONE, "library_output": ONE, "heads_weights": ONE / 3, "library_weights": ONE / 3},
-            [{"library_output": TWO}, {"library_weights": ONE / 2}],
         ),
         "block-claim": (
-            {"pairs": {True: (ONE, ONE), False: (TWO, TWO)}},
-            [{"pairs": {True: (ONE, TWO), False: (TWO, TWO)}}, {"pairs": {True: (ONE, ONE), False: (TWO, ONE)}}],
-        ),
-        "parameters-claim": ({"counted": 7_087_872, "predicted": 7_087_872}, [{"counted": 7_087_871}]),
-        "decoder-claim": (
             {
-                "decoder_output": torch.ones(2, 5, 16),
-                "decoder_library": torch.ones(2, 5, 16),
-                "decoder_other": torch.ones(2, 5, 16).index_fill(1, torch.tensor(4), 2.0),
+                "output_by_loop": SIX,
+                "output_by_module": SIX,
+                "heads_output": ONE,
+                "theirs_output": ONE,
+                "ours": SimpleNamespace(weights=ONE / 3),
+                "theirs_weights": ONE / 3,
+                "block_pairs": {"pre-norm": (ONE, ONE), "post-norm": (TWO, TWO), "with cross-attention": (ONE, ONE)},
+                "before_cut": [0.0, 1e-7],
+                "after_cut": [0.5, 0.6],
             },
             [
-                {"decoder_library": torch.zeros(2, 5, 16)},
-                {"decoder_other": torch.full((2, 5, 16), 2.0)},
-                {"decoder_other": torch.ones(2, 5, 16)},
+                {"output_by_module": SIX / 2},
+                {"theirs_output": TWO},
+                {"theirs_weights": ONE},
+                *({"block_pairs": {**dict.fromkeys(BLOCKS, (ONE, ONE)), broken: (ONE, TWO)}} for broken in BLOCKS),
+                {"before_cut": [0.0, 0.01]},
+                {"after_cut": [0.5, 0.0]},
             ],
         ),
-        "dates-claim": (
-            {"untrained_exact": 0.0, "dates_exact": 0.95},
-            [{"untrained_exact": 0.1}, {"dates_exact": 0.7}],
-        ),
-        "news-padding-claim": ({"moved_by_padding": 1e-7}, [{"moved_by_padding": 0.01}]),
-        "news-count-claim": ({"news_counted": 369_028, "news_predicted": 369_028}, [{"news_counted": 369_027}]),
-        "news-claim": (
+        "parameters-claim": ({"numbered": 7_087_872, "predicted": 7_087_872}, [{"numbered": 7_087_871}]),
+        "ablation-claim": (
             {
-                "is_news": True,
-                "trained_loss": 0.1,
-                "untrained_loss": 1.4,
-                "train_dataset": [0] * 1000,
-                "untrained_accuracy": 0.25,
-                "lstm_accuracy": 0.55,
-                "bag_accuracy": 0.87,
-                "transformer_accuracy": 0.85,
+                "live": ablated(),
+                "removed": [[0.2, 0.9, 0.9, 0.9], [0.9, 0.2, 0.9, 0.9], [0.9, 0.9, 0.2, 0.9], [0.9, 0.9, 0.9, 0.2]],
             },
             [
-                {"trained_loss": 1.5},
-                {"trained_loss": 1.5, "is_news": False},
-                {"untrained_accuracy": 0.5},
-                {"untrained_accuracy": 0.25, "transformer_accuracy": 0.4, "lstm_accuracy": 0.3},
-                {"lstm_accuracy": 0.9},
-                {"train_dataset": [0] * 15_000, "transformer_accuracy": 0.81},
+                {"live": ablated(positions=(1.6, 0.3))},
+                {"live": ablated(nothing=(1.5, 0.8))},
+                {"live": ablated(choice=(1.5, 0.6))},
+                {"live": ablated(heads=(1.5, 0.95))},
+                {"removed": [[0.2, 0.9, 0.9, 0.9]] * 4},
+            ],
+        ),
+        "depth-claim": (
+            {
+                "orders": {"pre-norm": {"start": 1.5}, "post-norm": {"start": 1.5}},
+                "last": {"pre-norm": [0.5, 0.6], "post-norm": [0.9, 1.0]},
+            },
+            [
+                {"orders": {"pre-norm": {"start": 1.5}, "post-norm": {"start": 1.6}}},
+                {"last": {"pre-norm": [0.5, 0.95], "post-norm": [0.9, 1.0]}},
+            ],
+        ),
+        "family-claim": (
+            {
+                "moved": MOVED,
+                "characters": [0] * 64,
+                "in_bits": {"untrained": 6.1, "unigram": 4.3, "bigram": 3.5, "trained": 2.8},
+                "is_news": True,
+                "test_dates": [0] * 300,
+                "right": {"untrained": 0, "trained": 297},
+                "masses": {"year": 0.5, "month": 0.4, "day": 0.6},
+                "uniform": {"year": 0.2, "month": 0.2, "day": 0.1},
+            },
+            [
+                {"moved": {**MOVED, "encoder": torch.ones(8, 8).tril()}},
+                {"moved": {**MOVED, "decoder": torch.ones(8, 8)}},
+                {"moved": {**MOVED, "decoder": torch.zeros(8, 8)}},
+                {"moved": {**MOVED, "encoder-decoder, written": torch.ones(8, 8)}},
+                {"in_bits": {"untrained": 7.0, "unigram": 4.3, "bigram": 3.5, "trained": 2.8}},
+                {"in_bits": {"untrained": 6.1, "unigram": 3.3, "bigram": 3.5, "trained": 2.8}},
+                {"in_bits": {"untrained": 6.1, "unigram": 4.3, "bigram": 3.5, "trained": 3.4}},
+                {"right": {"untrained": 20, "trained": 297}},
+                {"right": {"untrained": 0, "trained": 200}},
+                {"masses": {"year": 0.2, "month": 0.2, "day": 0.1}},
+            ],
+        ),
+        "hidden-claim": (
+            {"kept": {None: dict.fromkeys(PARTS, 1.0), **{part: dict.fromkeys(PARTS, 0.5) for part in PARTS}}},
+            [{"kept": {None: dict.fromkeys(PARTS, 1.0), **{part: dict.fromkeys(PARTS, 0.9) for part in PARTS}}}],
+        ),
+        "cached-claim": (
+            {"with_cache": torch.eye(3), "without_cache": torch.eye(3)},
+            [{"with_cache": torch.eye(3) + 0.1}, {"with_cache": torch.eye(3) - 2 * torch.eye(3)}],
+        ),
+        "news-claim": (
+            {
+                "medians": {"attention": [0.001, 0.9], "LSTM": [0.002, 0.5]},
+                "means": [MEANS, MEANS],
+                "is_news": True,
+                "accuracy": 0.86,
+                "train_texts": [0] * 1000,
+            },
+            [
+                {"medians": {"attention": [0.001, 0.4], "LSTM": [0.002, 0.5]}},
+                {"medians": {"attention": [0.003, 0.9], "LSTM": [0.002, 0.5]}},
+                {"means": [MEANS, {**MEANS, "LSTM, mean of states": 0.71}]},
+                {"means": [MEANS, {**MEANS, "bag of words": 0.71}]},
+                {"accuracy": 0.7},
             ],
         ),
     },
