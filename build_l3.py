@@ -88,6 +88,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer, DataCollatorForLanguageModeling
 
 import torchnlp
@@ -343,6 +344,11 @@ library.pre_tokenizer = pre_tokenizers.Whitespace()
 size = 1 + len(toy_letters) + len(toy_pieces)  # [UNK] is one
 trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=["[UNK]"], show_progress=False)
 library.train_from_iterator([" ".join([word] * times) for word, times in toy_words.items()], trainer)
+""",
+)
+code(
+    "merges-compare",
+    r"""
 library_pieces = set(library.get_vocab()) - {"[UNK]"}
 by_library = {word: library.encode(word).tokens for word in (*toy_words, "pins", "bins", "tip")}
 by_hand = {word: wordpiece(word, library_pieces) for word in by_library}
@@ -406,7 +412,11 @@ normalizer, splitter = tokenizer.backend_tokenizer.normalizer, tokenizer.backend
 def words_of(text):
     return [word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))]
 
-
+""",
+)
+code(
+    "wordpiece-count",
+    r"""
 frequency = Counter(word for text in train_texts[:1000] + test_texts for word in words_of(text))
 pieces_of = {word: wordpiece(word, vocabulary) for word in frequency}
 differing = [word for word, pieces in pieces_of.items() if pieces != tokenizer.tokenize(word)]
@@ -685,7 +695,11 @@ code(
 torchnlp.set_seed(SEED)
 collator, copy = DataCollatorForLanguageModeling(tokenizer), texts["input_ids"].clone()
 shown_by_library, labels_by_library = collator.torch_mask_tokens(copy, texts["special_tokens_mask"])
-
+""",
+)
+code(
+    "mask-shares",
+    r"""
 is_text, chosen = texts["special_tokens_mask"] == 0, labels != -100
 kinds = Counter(map(kind_of, labels[chosen].tolist(), shown[chosen].tolist()))
 shares = {"chosen": (chosen.sum().item(), is_text.sum().item())}
@@ -1047,8 +1061,7 @@ def train(model, steps, seed, rates, batch_size=8):
     head = [*model.cls.predictions.transform.parameters(), model.cls.predictions.decoder.bias]
     body = [parameter for parameter in model.bert.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW([{"params": body}, {"params": head}], lr=rates[0])
-    one_cycle = partial(torch.optim.lr_scheduler.OneCycleLR, anneal_strategy="linear", cycle_momentum=False)
-    schedule = one_cycle(optimizer, rates, total_steps=steps + 1, pct_start=0.1)
+    schedule = OneCycleLR(optimizer, rates, steps + 1, pct_start=0.1, anneal_strategy="linear", cycle_momentum=False)
     groups = torchnlp.LengthGroupedBatches(map(len, train_texts), batch_size, seed=seed)
     generator, losses, tokens = torch.Generator().manual_seed(seed), [], 0
     held_out = {0: read_blanks(partial(masked_logits, model), validation_batches)[1]}
@@ -1201,16 +1214,15 @@ bert_tokens, bert_loss = 900_000 * 256 * 128 + 100_000 * 256 * 512, math.log(3.9
 long = torchnlp.recorded("blanks-ag-news")
 print(long, f"\nBERT base: {bert_tokens / 1e9:.1f} thousand million tokens, loss {bert_loss:.2f}")
 fig, ax = plt.subplots(figsize=(8.4, 4), layout="constrained")
-lines = (("loaded", "both", "o-", "blue"), ("all random", "both", "s--", "orange"), ("all random", "left", "^:", "black"))
-for body, sides, style, colour in lines:
-    points = []
+for body, sides, style in (("loaded", "both", "o-"), ("all random", "both", "s--"), ("all random", "left", "^:")):
+    points, colour = [], COLOURS["blue" if body == "loaded" else "orange"]
     for steps in sorted({row["steps"] for row in long.rows if row["body"] == body}):
         keys = {"body": body, "sides": sides, "steps": steps}
         rows = [row for row in long.rows if keys.items() <= row.items()]
         tokens, losses = ([row[key] for row in rows] for key in ("tokens", "loss"))
         points.append((sum(tokens) / len(rows), sum(losses) / len(rows)))
         print(f"{body}, {sides:5} {steps:6} steps: loss {points[-1][1]:.2f} ({min(losses):.2f} to {max(losses):.2f})")
-    ax.plot(*zip(*points, strict=True), style, color=COLOURS.get(colour, colour), label=f"{body}, sees {sides}")
+    ax.plot(*zip(*points, strict=True), style, color=colour, label=f"{body}, sees {sides}")
 for name, style in zip(COUNTING, (":", "-.", "--"), strict=True):
     loss = next(row["loss"] for row in long.rows if row["body"] == name)
     ax.axhline(loss, color="black", linewidth=1, linestyle=style, label=name)
@@ -1274,7 +1286,7 @@ Ask for the blank in *Oil ▢ rose on Monday*, and a model that was trained this
 
 An intervention tells them apart: replace the visible word and look whether the guess goes along. Five words, each in the same sentence; a row is the word that stands there, a column the probability of a word at the blank.
 
-**Predict:** if it copies, which cells are large? And if it does not?
+**Predict:** if it copies, which of the 25 numbers are large? And if it does not?
 """,
 )
 code(
@@ -1702,7 +1714,11 @@ def forward_passes(batches):
         states = [live.model.bert(batch.shown, attention_mask=batch.attention_mask)[0] for batch in batches]
     return states[-1].sum().item()  # .item() waits until a GPU has finished
 
-
+""",
+)
+code(
+    "bill-seconds",
+    r"""
 forward_passes(test_batches[:1])
 begin = time.perf_counter()
 checksum = forward_passes(test_batches)
@@ -2193,7 +2209,12 @@ def my_quiz(texts, dice):
         quiz.append((" ".join(question), words[place]))
     return quiz
 
-
+""",
+)
+md("quiz-text", "Two questions:")
+code(
+    "quiz-look",
+    r"""
 some = ["Rain stopped the second set of the match .", "Oil prices rose on Monday ."]
 for question, answer in my_quiz(some, random.Random(1)):
     print(f"{question}   ({answer})")
