@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Make notebooks/3-bert.ipynb and its solutions from the cells below; nothing is executed. Removed at the merge.
 
 Prose whose numbers depend on a run is a placeholder in capitals, in a markdown cell of its own; the comment beside it
@@ -236,7 +237,7 @@ They agree. The layer that writes words uses the table that reads them; this is 
 
 ## Word pieces
 
-Now the bottom of the drawing. BERT's vocabulary has about 30,000 entries; language has more words, and new names every day. So what is not in the vocabulary is cut into pieces that are, and `##` marks a piece that continues a word. A word piece is found greedily: take the longest that fits, go on with the rest.
+Now the bottom of the drawing. BERT's vocabulary has about 30,000 entries; language has more words, and new names every day. So what is not in the vocabulary is cut into pieces that are, and `##` marks a piece that continues a word. A word piece is found greedily: take the longest that fits, go on with the rest. (The vocabulary used here is that of `bert-base-uncased`. It comes with the model that the lesson loads further down, where you read how that model was made.)
 """,
 )
 code(
@@ -762,9 +763,9 @@ SMOOTHING = 5.0
 after, before, counts = defaultdict(Counter), defaultdict(Counter), Counter()
 for ids in tokenizer(train_texts[:20_000])["input_ids"]:
     counts.update(ids[1:-1])  # without [CLS] and [SEP]
-    for left, right in pairwise(ids):
-        after[left][right] += 1
-        before[right][left] += 1
+    for left, piece, right in zip(ids[:-2], ids[1:-1], ids[2:], strict=True):
+        after[left][piece] += 1
+        before[right][piece] += 1
 frequent = {piece for piece, _ in counts.most_common(50)}
 
 
@@ -1160,24 +1161,26 @@ for name, (found, _) in counting.items():
     show_shares(name, found)
 show_shares("loaded, before training", untrained)
 show_shares("loaded, trained by you", live.found)
+trained, most_frequent = live.row, row_of(*counting["always the most frequent"])
 
 print("recorded, mean of the seeds    blanks   least to most")
+spread = []
 for body in BODIES:
     keys = {"body": body, "steps": STEPS, "sides": "both"}
     rows = [row for row in record.rows if keys.items() <= row.items()]
+    if not rows:
+        continue  # not recorded on this news
     columns = [[row[part] for row in rows] for part in ("[MASK]", *GROUPS, "kept")]
-    means = [f"{sum(column) / len(column):9.2f}" for column in columns if column]
-    least, most = min(columns[0], default=0), max(columns[0], default=0)
-    print(f"{body:26}", *means[:1], f"({least:.2f} to {most:.2f})", *means[1:])
-    if body == "loaded":
-        spread = columns[0] if recorded_as else []
+    means = [f"{sum(column) / len(column):9.2f}" for column in columns]
+    print(f"{body:26}", means[0], f"({min(columns[0]):.2f} to {max(columns[0]):.2f})", *means[1:])
+    if body == "loaded" and recorded_as:
+        spread = columns[0]
 """,
     IGN,
 )
 code(
     "controls-claim",
     r"""
-trained, most_frequent = live.row, row_of(*counting["always the most frequent"])
 if is_news:
     assert trained["loss"] < most_frequent["loss"] - 0.5
     assert trained["[MASK]"] > most_frequent["[MASK]"] + 0.04
@@ -1397,7 +1400,7 @@ ALT{Two plots with a point for each head. The height is the rise of the loss whe
 left plot its attention to the token before, on the right plot its attention to SEP.}
 torchnlp.show(fig, alt)
 for name, share in (("the token before", to_previous), ("[SEP]", to_sep)):
-    rank = (harm > harm.flatten()[share.argmax()]).sum().item() + 1
+    rank = (harm > harm.flatten()[share.argmax().item()]).sum().item() + 1
     print(f"most attention to {name}: {share.max():.2f}; its ablation is number {rank} of {harm.numel()} by harm")
 print(f"loss {usual:.2f}; the mean head's ablation adds {harm.mean():.3f}, the worst one's {harm.max():.3f}")
 """,
@@ -1962,7 +1965,8 @@ def embedding_share(config):
 """,
 )
 md(
-    "exercise-1-sizes-text", "And the guess? The tables grow with the width, the blocks with its square and with the number of layers."
+    "exercise-1-sizes-text",
+    "And the guess? The tables grow with the width, the blocks with its square and with the number of layers.",
 )
 code(
     "exercise-1-sizes",
@@ -1982,7 +1986,10 @@ def mask_whole_words(word_ids, chosen_words):
     return torch.tensor([word in chosen_words for word in word_ids])  # (T,)
 """,
 )
-md("exercise-2-look-text", "On a real text, with the first of its words chosen: all pieces of the name are blank, and nothing betrays it.")
+md(
+    "exercise-2-look-text",
+    "On a real text, with the first of its words chosen: all pieces of the name are blank, and nothing betrays it.",
+)
 code(
     "exercise-2-look",
     r"""
@@ -2101,7 +2108,10 @@ def same_sense(query, examples, labels):
     return labels[cosine.argmax().item()]
 """,
 )
-md("senses-text", "The lesson's words: their sentences, and the function that takes the hidden states of a word out of the model.")
+md(
+    "senses-text",
+    "The lesson's words: their sentences, and the function that takes the hidden states of a word out of the model.",
+)
 code(
     "senses",
     r"""
@@ -2223,3 +2233,24 @@ for question, answer in my_quiz(some, random.Random(1)):
 md("end", 'Each check above says "right".')
 code("time", 'print(f"This lesson took {time.perf_counter() - started:.0f} s.")', IGN)
 write(ROOT / "notebooks" / "solutions" / "3-bert.ipynb")
+
+# ------------------------------------------------------------------------------------------- for benchmarks/record.py
+# Record in this order, and set RATES and SMOOTHING by the first before the others: a changed tagged cell voids all.
+# Seconds a seed with one thread are estimates (a quarter to a third of a second a step), nothing was run.
+#
+# THREE = [["loaded", "both"], ["random layers", "both"], ["all random", "both"]]
+# WITH_LEFT = [["loaded", "both"], ["all random", "both"], ["all random", "left"]]
+# FEWER = ["fewer blocks", "frozen word vectors", "bias from frequencies", "two rates"]
+# "blanks-rates": Experiment("3-bert", "rates",
+#     {"bodies": ["loaded", "random layers", "all random"], "values": [1e-4, 4e-4, 1.6e-3], "steps": 360},
+#     small={"bodies": ["loaded"], "values": [4e-4], "steps": 2}),                                       # 950 s
+# "blanks-tricks": Experiment("3-bert", "tricks", {"without": FEWER, "steps": 360},
+#     small={"without": ["two rates"], "steps": 2}),                                                     # 550 s
+# "blanks": Experiment("3-bert", "blanks", {"runs": THREE, "steps": [360]},
+#     small={"runs": WITH_LEFT, "steps": [2]}),                                                          # 350 s
+# "blanks-ag-news": Experiment("3-bert", "blanks", {"runs": WITH_LEFT, "steps": [90, 360, 1440, 5760]},
+#     small={"runs": WITH_LEFT, "steps": [2]}, on_ag_news=True),                                         # 7300 s
+#     without 5760: 1800 s. STEPS (360) must be among the steps, since the live run on AG News is compared with it.
+#
+# The lesson draws all four; the trial recordings may be made with the small parameters, "blanks" and "blanks-ag-news"
+# with 360 in "steps".
