@@ -154,7 +154,7 @@ md(
 - In **masked language modelling** the model restores pieces of the text that were hidden. The head for it stands over each hidden piece.
 - In **next sentence prediction** it reads two passages and says whether the second followed the first. Half of the time it did; otherwise the second came from elsewhere. The head for it stands over the first token, `[CLS]`, whose vector must hold something of the whole pair. The layer between is called the pooler.
 
-**The text.** English Wikipedia, 2,500 million words, and [BooksCorpus](https://arxiv.org/abs/1506.06724), 800 million: 3.3 billion words, read about 40 times (section 3.1, appendix A.2).
+**The text.** English Wikipedia, 2,500 million words, and [BooksCorpus](https://arxiv.org/abs/1506.06724), 800 million: 3.3 billion words in all, read about 40 times (section 3.1, appendix A.2).
 
 **What it changed.** To use BERT for a task one takes off the two heads, puts one new layer on, and trains everything a little longer on labelled examples: **fine-tuning**. One model, with one such layer each time, was better than what had been built for eleven tasks one by one. The average over the tasks of [GLUE](https://arxiv.org/abs/1804.07461) rose from 72.8, which GPT had reached, to 80.5 (section 4.1 and abstract).
 
@@ -372,7 +372,7 @@ md(
     r"""
 ## The data
 
-The labels of the news are not used, only the texts. Three parts: training, a **validation split** of the training part, on which all settings of this lesson were chosen, and the test part, which is looked at once, at the end. (The lesson runs on texts of your own, too; the README says how. Then the claims about news are left out.)
+The labels of the news are not used, only the texts. Three parts: training, a **validation split** of the training part, on which all settings of this lesson were chosen, and the test part, by which nothing was chosen. (The lesson runs on texts of your own, too; the README says how. Then the claims about news are left out.)
 """,
 )
 code(
@@ -919,6 +919,7 @@ def show_shares(name, found):
 
 
 counting = {name: read_blanks(reader, test_batches) for name, reader in COUNTING.items()}
+validation_loss = {name: read_blanks(reader, validation_batches)[1] for name, reader in COUNTING.items()}
 print(f"{len(counting['left neighbour'][0]):,} chosen places in the test texts")
 print("                               blanks   95 % interval  frequent  other     rest      kept")
 for name, (found, _) in counting.items():
@@ -952,7 +953,7 @@ Some of what follows is not BERT but a trick that makes a short training possibl
 
 | | BERT | this run |
 |---|---|---|
-| blocks | all 12 | the loaded ones without the last two, which serve comparing sentences |
+| blocks | all 12 | the loaded ones without the last two: a third less to compute |
 | word vectors | trained | stay as they were loaded |
 | bias of the head | begins at 0 | begins at the logarithm of each piece's frequency |
 | learning rate | one | a small one for the body, a large one for the new head |
@@ -1012,8 +1013,8 @@ def masked_loss(model, batch):
 code(
     "untrained",
     r"""
-model, other = fresh("loaded", SEED), fresh("all random", SEED)
-head, other_head = (one.cls.predictions.transform.state_dict() for one in (model, other))
+model, other = fresh("loaded", SEED), fresh("random layers", SEED)
+weights, other_weights = model.state_dict(), other.state_dict()
 tied = model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight
 few = Batch(*(tensor[:8] for tensor in test_batches[0]))
 with torch.no_grad():
@@ -1030,14 +1031,16 @@ show_shares("loaded body, new head", untrained)
 code(
     "loss-claim",
     r"""
-assert all(torch.equal(weight, other_head[name]) for name, weight in head.items())
+assert all(torch.equal(weight, other_weights[name]) for name, weight in weights.items() if "encoder" not in name)
+assert any(not torch.equal(weight, other_weights[name]) for name, weight in weights.items() if "encoder" in name)
 assert tied
 torch.testing.assert_close(loss_picked, loss_everywhere, rtol=1e-3, atol=1e-3)
 assert not is_news or loss_frequency < math.log(len(tokenizer)) - 1
 """,
     CLAIM,
 )
-# UNTRAINED-READ. One sentence: an untrained head on this body restores .. of 100 blanks, although its bias knows the
+# UNTRAINED-READ. The first two assertions in words: the loaded body and the one with random layers begin with the same
+# head and the same word vectors, and differ in the blocks. One sentence: an untrained head on this body restores .. of 100 blanks, although its bias knows the
 # frequencies; its loss is .. (above/below that of the most frequent piece).
 md("untrained-read", "UNTRAINED-READ")
 
@@ -1124,12 +1127,12 @@ print(f"{live.row['tokens']:,} tokens read in {live.row['seconds']:.0f} s")
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 ax.plot(live.losses, color=COLOURS["blue"], linewidth=0.5, alpha=0.6, label="training, each step")
 ax.plot(live.held_out.keys(), live.held_out.values(), "o-", color=COLOURS["orange"], label="validation split")
-for (name, (_, loss)), style in zip(counting.items(), (":", "-.", "--"), strict=True):
-    ax.axhline(loss, color="black", linestyle=style, linewidth=1, label=f"test, {name}")
+for (name, loss), style in zip(validation_loss.items(), (":", "-.", "--"), strict=True):
+    ax.axhline(loss, color="black", linestyle=style, linewidth=1, label=name)
 ax.set(xlabel="step", ylabel="loss at the chosen places")
 ax.legend(ncols=2, fontsize=8)
 ALT{The training loss of each step, and the loss on the validation split at nine points, both falling. Three horizontal
-lines show the losses of the three readers that only count.}
+lines show the losses of the three readers that only count, on the same split.}
 torchnlp.show(fig, alt)
 """,
     IGN,
@@ -1203,7 +1206,7 @@ md(
     r"""
 ## What tokens buy
 
-You read a few hundred thousand tokens. BERT read 42.6 thousand million (a million steps of 256 texts, nine tenths of them of 128 tokens and the rest of 512; appendix A.2). What lies between? On AG News, with up to sixteen times your steps, recorded: the loaded body; one that is all random; and the random one again with a causal mask, which sees only the left side, from the same first weights.
+You read a few hundred thousand tokens. BERT read 42.6 billion (a million steps of 256 texts, nine tenths of them of 128 tokens and the rest of 512; appendix A.2). What lies between? On AG News, with up to sixteen times your steps, recorded: the loaded body; one that is all random; and the random one again with a causal mask, which sees only the left side, from the same first weights.
 
 The star is BERT base. The authors give its perplexity at blanks of their own texts, 3.99 (table 6), and the loss is its logarithm. Their text is not ours, so the star says where the road leads, and no more.
 
@@ -1215,7 +1218,7 @@ code(
     r"""
 bert_tokens, bert_loss = 900_000 * 256 * 128 + 100_000 * 256 * 512, math.log(3.99)
 long = torchnlp.recorded("blanks-ag-news")
-print(long, f"\nBERT base: {bert_tokens / 1e9:.1f} thousand million tokens, loss {bert_loss:.2f}")
+print(long, f"\nBERT base: {bert_tokens / 1e9:.1f} billion tokens, loss {bert_loss:.2f}")
 fig, ax = plt.subplots(figsize=(8.4, 4), layout="constrained")
 for body, sides, style in (("loaded", "both", "o-"), ("all random", "both", "s--"), ("all random", "left", "^:")):
     points, colour = [], COLOURS["blue" if body == "loaded" else "orange"]
@@ -1334,10 +1337,10 @@ code(
     "repeat-count",
     r"""
 words_only = [blank for blank in parts_of(live.found)["[MASK]"] if group_of(blank.true) == GROUPS[1]]
-again = [blank for blank in words_only if blank.true in blank.left + blank.right]
+elsewhere = [blank for blank in words_only if blank.true in blank.left + blank.right]
 wrongly = [blank for blank in words_only if blank.guess != blank.true and group_of(blank.guess) == GROUPS[1]]
 repeated = [blank for blank in wrongly if blank.guess in blank.left + blank.right]
-print(f"{len(again)} of {len(words_only)} hidden words stand elsewhere in their text;")
+print(f"{len(elsewhere)} of {len(words_only)} hidden words stand elsewhere in their text;")
 print(f"{len(repeated)} of {len(wrongly)} wrong guesses of a word do")
 """,
     IGN,
