@@ -30,6 +30,7 @@ LESSON = "4-bert-classification"
 
 The small ones of by_labels take 100 steps of fine-tuning twice (about 20 s); give "most_steps": 4 to make it seconds.
 """
+# ruff: noqa: E501, RUF001 - markdown lines may be long
 
 import re
 import sys
@@ -556,7 +557,7 @@ for (rate, look), seed in itertools.product([(1e-2, "^:"), (1e-4, "o-"), (1e-6, 
     ax.plot([row["step"] for row in run], shares, look, color=colour, label=None if seed else f"rate {rate:.0e}")
 ax.set(xlabel="step", ylabel="held-out accuracy", ylim=(0, 1.03))
 ax.legend()
-torchnlp.show(fig, "Held-out accuracy against the step, for three rates and seeds: only 1e-4 leaves guessing far behind.")
+torchnlp.show(fig, "Held-out accuracy against the step, three rates and seeds: only 1e-4 leaves guessing far behind.")
 for rate, shares in final.items():
     print(f"rate {rate:.0e}: {statistics.mean(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})")
 """, IGNORED)
@@ -592,7 +593,7 @@ for (name, look, colour), seed in itertools.product(lines, (0, 1, 2)):
     ax.plot(times, [row[name] for row in run], look, color=torchnlp.COLOURS[colour], label=label)
 ax.set(xlabel="times that each of 64 texts was read", ylabel="loss", ylim=(0, None))
 ax.legend()
-torchnlp.show(fig, "Training and held-out loss against the passes over 64 texts: the training loss goes to nearly nothing.")
+torchnlp.show(fig, "Training and held-out loss against the passes over 64 texts: the training loss goes to nothing.")
 """, IGNORED)
 # OVERFITTING-READ: the training loss of 64 texts goes to nearly 0; the held-out loss falls, then stays or rises, and
 # from which pass on. If it does not rise, say so: the gap between the lines is there all the same. Held-out accuracy of
@@ -941,7 +942,7 @@ ignored = F.cross_entropy(torch.zeros(2, len(classes)), torch.tensor([0, -100]))
 print(f"a label of -100: loss {ignored:.3f}, as if it were not there")
 """, IGNORED)
 md("break-labels-read", r"""
-In the loss PyTorch reports it: on a CPU an `IndexError` that names the target, on a GPU a "device-side assert triggered", often with a traceback that points elsewhere. (Do not silence it with one class more: then everything trains, and each answer carries the name of its neighbour.) In the evaluation nobody reports it: the accuracy is a number like any other, only absurd. An accuracy far *below* guessing is the sign, because to be wrong so often takes knowledge. And a target of −100 is PyTorch's mark for "does not count": no error, no loss.
+In the loss PyTorch reports it: on a CPU an `IndexError` that names the target, on a GPU a "device-side assert triggered", often with a traceback that points elsewhere. (Do not silence it with one class more: then everything trains, and each answer carries the name of its neighbour.) In the evaluation nobody reports it: the accuracy is a number like any other, only absurd. An accuracy far *below* guessing is the sign, because to be wrong so often takes knowledge. And a target of -100 is PyTorch's mark for "does not count": no error, no loss.
 
 ### A rate of 1e-2
 
@@ -1001,7 +1002,7 @@ md("break-table", r"""
 | no `no_grad()` | the same numbers, more memory and time | nobody |
 | labels from 1 in training | `IndexError: Target 4 is out of bounds`; on a GPU, "device-side assert triggered" | PyTorch, in the loss |
 | labels from 1 in evaluation | accuracy far below guessing | nobody |
-| a target of −100 | the text does not count | nobody: that is its meaning |
+| a target of -100 | the text does not count | nobody: that is its meaning |
 | a rate of 1e-2 | one class for all texts, the loss near $\ln C$ for ever | nobody |
 | another model's tokenizer | numbers that look right, accuracy near guessing | nobody, unless a number has no row |
 | a head that was never trained | the first loss is $\ln C$, and so is the last | the loading report |
@@ -1218,8 +1219,11 @@ A newsroom would rather sort the doubtful texts by hand. Write `selective(logits
 Texts longer than `max_length` are cut. Is that harmless for yours? Write `cut_off(lengths, max_length)` for a list of numbers of pieces: two floats, the share of texts that are cut, and the share of all pieces that are lost. Then put texts of your own into a folder (`data/README.md` has the layout), load them with `torchnlp.load_texts("my_folder")`, count their pieces with `tokenizer`, and find a `max_length` that loses less than one piece in a hundred. At last start the whole lesson on them: `TORCHNLP_DATA=my_folder`.
 """,
 }
-md("exercises", "## Exercises\n\nEach has a cell for your answer and a cell that checks it on random inputs and says what is wrong. The solutions are in "
-   "`solutions/4-bert-classification.ipynb`; try first.\n" + TASKS[1])
+md(
+    "exercises",
+    "## Exercises\n\nEach has a cell for your answer and a cell that checks it on random inputs and says what is wrong. "
+    "The solutions are in `solutions/4-bert-classification.ipynb`; try first.\n" + TASKS[1],
+)
 for number, (name, scaffold) in EXERCISES.items():
     if number > 1:
         md(f"exercise-{number}-text", TASKS[number])
