@@ -496,9 +496,9 @@ recorded_f1 = {}
 for trained in ("frozen", "all"):
     rows = [row for row in record.rows if row["trained"] == trained]
     means = {key: sum(row[key] for row in rows) / len(rows) for key in ("token accuracy", "precision", "recall", "F1")}
-    recorded_f1[trained] = [row["F1"] for row in rows]
+    f1s = recorded_f1[trained] = [row["F1"] for row in rows]
     print(f"{trained + ', recorded':16}{means['token accuracy']:14.3f}{means['precision']:12.2f}   ", end="")
-    print(f"{means['recall']:.2f}{means['F1']:28.3f} ({min(recorded_f1[trained]):.3f} to {max(recorded_f1[trained]):.3f})")
+    print(f"{means['recall']:.2f}{means['F1']:28.3f} ({min(f1s):.3f} to {max(f1s):.3f})")
 room = 0.06 if small else 1.0  # a larger model may do better than the recorded one
 gold_tags = [tags_in(row["labels"], words) for row, words in zip(test.rows, test.places, strict=True)]
 f1_by_library = float(f1_score(gold_tags, names_tags, mode="strict", scheme=IOB2, zero_division=0))
@@ -822,8 +822,9 @@ products = start_scores.softmax(dim=0)[:, None] * end_scores.softmax(dim=0)  # (
 constants = (sums - products.log())[sums.isfinite()]  # one for each valid span
 for first, last in ((2, 3), (5, 5), (5, 3)):
     name = f"from {span_words[first]} to {span_words[last]}"
-    verdict = "" if sums[first, last].isfinite() else ", not valid"
-    print(f"{name:16} sum {start_scores[first] + end_scores[last]:.1f}, probability {products[first, last]:.2f}{verdict}")
+    verdict = "valid" if sums[first, last].isfinite() else "not valid"
+    score = start_scores[first] + end_scores[last]
+    print(f"{name:16} sum {score:.1f}, probability {products[first, last]:.2f}, {verdict}")
 """, "recorded")
 md("span-scores-read", r"""
 `argmax` counts through the matrix row by row, and `divmod` turns that number back into a row and a column. Loop and matrix agree on *Ada Obi*. The larger the sum, the larger the product; the claims of this half, further down, say that their logarithms differ by one constant. And the largest of all belongs to a span that is none.
@@ -975,9 +976,7 @@ answers_peek = Part(*(column[:100] for column in answers_held_out))
 answers_model = fresh(BertForQuestionAnswering)  # so each run starts anew
 untrained_logits = answer_logits(answers_model, answers_test)
 answers_scores["untrained"] = judge_answers(predict_answers(answers_model, answers_test), test_questions)
-answers_losses, answers_seen = learn(
-    answers_model, answers_fit.rows, ANSWERS_RATE, ANSWERS_STEPS, SEED, held_out_em
-)
+answers_losses, answers_seen = learn(answers_model, answers_fit.rows, ANSWERS_RATE, ANSWERS_STEPS, SEED, held_out_em)
 print(*(f"step {step}: EM {share:.2f}" for step, share in answers_seen.items()), sep="\n")
 draw_training(answers_losses, answers_seen, "exact match", answers_scores["name or number"]["EM"])
 """, IGN)
