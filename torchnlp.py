@@ -1970,6 +1970,9 @@ def recorded(name: str) -> Recorded:
     Args:
         name: the experiment's name, such as ``"bottleneck"``.
 
+    Returns:
+        The rows, and where they come from.
+
     Raises:
         DataError: there is no such experiment, or its file cannot be read.
     """
