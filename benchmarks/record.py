@@ -22,7 +22,7 @@ import os
 import platform
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -49,7 +49,6 @@ class Experiment:
     small: dict[str, Any]  # parameters with which it takes seconds, for the suite
     seeds: tuple[int, ...] = (0, 1, 2)
     on_ag_news: bool = False
-    environment: dict[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "1"})
 
 
 EXPERIMENTS: dict[str, Experiment] = {}
@@ -77,7 +76,7 @@ def rows_of(experiment: Experiment, parameters: dict[str, Any], seed: int, news:
     call = f"{experiment.function}(**json.loads({json.dumps(json.dumps(parameters))}), seeds=[{seed}])"
     sources = [*cells_of(experiment.lesson), f"import json\nrows = {call}", "print(json.dumps(rows))"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    os.environ |= {**experiment.environment, "TORCHNLP_DATA": news, "HF_HUB_OFFLINE": "1"}
+    os.environ |= {"OMP_NUM_THREADS": "1", "TORCHNLP_DATA": news, "HF_HUB_OFFLINE": "1"}
     execute(notebook, NOTEBOOKS)
     rows = json.loads("".join(output.get("text", "") for output in notebook.cells[-1].outputs))
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
