@@ -184,13 +184,12 @@ class Drawing:
         size: float = 20,
         anchor: str = "middle",
         bold: bool = False,
-        fill: str = PALE,
     ) -> None:
-        """Write a line on a plate of its own, over lines that are there already."""
+        """Write a line on a pale plate of its own, over lines that are there already."""
         width = 0.6 * size * len(content) + 4
         left = x - {"start": 2, "middle": width / 2, "end": width - 2}[anchor]
-        self.rectangle(left, y - 0.5 * size, width, 1.1 * size, fill, edge=None, radius=3)
-        self.text(x, y, content, size, anchor, bold, ink_on(fill))
+        self.rectangle(left, y - 0.5 * size, width, 1.1 * size, PALE, edge=None, radius=3)
+        self.text(x, y, content, size, anchor, bold)
 
     def line(self, *points: Point, colour: str = INK, width: float = 2, dash: str | None = None) -> None:
         """Draw a line through some points."""
@@ -227,8 +226,10 @@ class Drawing:
         left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
         self.rectangle(left, top, width, height, GREY, edge=DIM, dash="6 4")
         self.strokes([((left, top), (right, bottom)), ((left, bottom), (right, top))], VERMILLION, 4)
+        plate_width, plate_height = 12 * max(map(len, lines)) + 8, 25 * len(lines) + 4
+        self.rectangle(x - plate_width / 2, y - plate_height / 2, plate_width, plate_height, GREY, edge=None)
         for i, line in enumerate(lines):
-            self.label(x, y + 25 * (i - (len(lines) - 1) / 2), line, fill=GREY)
+            self.text(x, y + 25 * (i - (len(lines) - 1) / 2) - 1, line)
 
     def plus(self, x: float, y: float) -> None:
         """Draw the sign for a sum: a plus in a circle."""
@@ -705,10 +706,10 @@ def draw_side(page: Drawing, top: float, both: bool) -> None:
             page.arrow((x, row - 22), (x, guess + 24), colour=VERMILLION, width=4)
         elif both or i < blank:
             page.box(x, row, width, 44, token, tint(SKY, 0.5))
-            page.arrow((x, row - 22), (x_blank + (26 * (i - blank) if i < blank else 14 * (i - 1)), guess + 24))
+            page.arrow((x, row - 22), (x_blank + (26 * (i - blank) if i < blank else 20 * (i - blank) + 4), guess + 24))
         else:
             page.box(x, row, width, 44, token, GREY, edge=DIM, dash="6 4")
-    page.box(x_blank, guess, 190, 46, "prime" if both else "?", WHITE, size=26, bold=True, line=3)
+    page.box(x_blank, guess, 280, 46, "prime" if both else "?", WHITE, size=26, bold=True, line=3)
     first, last = places[0][0] - places[0][1] / 2, places[-1][0] + places[-1][1] / 2
     page.bracket(first, places[1][0] + places[1][1] / 2, row + 40, -10)
     page.text((first + places[1][0] + places[1][1] / 2) / 2, row + 58, "seen", 22)
@@ -721,7 +722,7 @@ def draw_side(page: Drawing, top: float, both: bool) -> None:
     page.frame(left - 4, corner - 4, 9 * size + 8, size + 8, VERMILLION, 5)
     page.text(left - 14, corner + 11, "[MASK]", 20, "end", bold=True)
     page.text(left - 14, top + 205, "queries", 20, "end")
-    page.text(left + 4.5 * size, top + 284, "no mask" if both else "causal mask", 22)
+    page.text(left + 4.5 * size, top + 284, "no causal mask" if both else "causal mask", 22)
 
 
 def two_sides() -> Drawing:
@@ -730,7 +731,7 @@ def two_sides() -> Drawing:
         "One blank, two models: from the left only, and from both sides",
         "The tokens CLS, the, MASK, minister, resigned, on, tuesday, full stop, SEP, twice, one row below the other. "
         "Above, left-to-right, as in GPT: arrows lead to the blank from CLS and the only; the tokens to its right are "
-        "grey and dashed, not seen; the mask of nine by nine is a lower triangle; many words fit: new, first, other, old. Below, "
+        "grey and dashed, not seen; the mask of nine by nine is a lower triangle; many words fit. Below, "
         "bidirectional, as in BERT: arrows lead to the blank from all tokens on both sides; every field of the mask "
         "is seen; few words fit, and the guess is prime. In both masks the row of the blank is framed.",
     )
@@ -739,14 +740,14 @@ def two_sides() -> Drawing:
         draw_side(page, top, both)
     page.text(36, 44, "Left-to-right (GPT)", 28, "start", bold=True)
     page.text(36, 377, "Bidirectional (BERT)", 28, "start", bold=True)
-    page.text(356, 114, "many words fit: new, first, other, old \u2026", 24, "start")
-    page.text(356, 447, "few words fit: prime, foreign, finance \u2026", 24, "start")
+    page.text(400, 114, "many words fit: new, first, other \u2026", 22, "start")
+    page.text(400, 447, "few words fit: prime, foreign \u2026", 22, "start")
     return page
 
 
 PAIR = ("[CLS]", "who", "resigned", "?", "[SEP]", "the", "[MASK]", "\u2026", "[SEP]")
 PAIR_IDS = ("101", "2040", "5295", "1029", "102", "1996", "103", "\u2026", "102")
-PAIR_PLACES = ("0", "1", "2", "3", "4", "5", "6", "\u2026", "$T-1$")
+PAIR_PLACES = ("0", "1", "2", "3", "4", "5", "6", "\u2026", "$T\u22121$")
 PAIR_SEGMENTS = ("0",) * 5 + ("1",) * 2 + ("\u2026", "1")
 
 
@@ -757,8 +758,8 @@ def draw_inputs(page: Drawing) -> None:
     left, right = 312, places[-1][0] + places[-1][1] / 2
     rows = (
         (586, "word piece $(V, D)$", PAIR_IDS, tint(ORANGE, 0.55)),
-        (551, "+ position $(P, D)$", PAIR_PLACES, tint(GREEN, 0.4)),
-        (516, "+ segment $(2, D)$", PAIR_SEGMENTS, tint(PURPLE, 0.6)),
+        (551, "position $(P, D)$", PAIR_PLACES, tint(GREEN, 0.4)),
+        (516, "segment $(2, D)$", PAIR_SEGMENTS, tint(PURPLE, 0.6)),
     )
     page.text(298, 647, "tokens", 20, "end")
     page.text(298, 615, "ids $(B, T)$", 20, "end")
@@ -768,8 +769,8 @@ def draw_inputs(page: Drawing) -> None:
         for y, _, numbers, fill in rows:
             page.box(x, y, width, 31, numbers[i], fill, size=20)
         page.arrow((x, 500), (x, 487))
-    for y, name, _, _ in rows:
-        page.text(298, y, name, 20, "end")
+    for y, name, _, fill in rows:
+        page.box(186, y, 228, 31, name, fill, size=20, radius=0)
     middle = (left + right) / 2
     page.box(middle, 470, right - left, 32, "sum and LayerNorm", GREY, size=20)
     page.text(298, 470, "$x$", 24, "end")
@@ -802,11 +803,11 @@ def bert() -> Drawing:
     draw_inputs(page)
 
     cls, blank, task = 150, 436, 762
-    page.line((670, 363), (670, 338))
-    page.line((cls, 338), (task, 338))
-    page.text(684, 351, "$(B, T, D)$", 20, "start")
+    page.line((670, 363), (670, 330))
+    page.line((cls, 330), (task, 330))
+    page.text(684, 345, "$(B, T, D)$", 20, "start")
     for x, name in ((cls, "[CLS]"), (blank, "[MASK]"), (task, "[CLS]")):
-        page.arrow((x, 338), (x, 268))
+        page.arrow((x, 330), (x, 268))
         page.text(x + 12, 298, f"over {name}", 20, "start")
     for x, fill in ((cls, BLUE), (task, BLUE)):
         page.box(x, 248, 190, 38, "pooler", fill)
@@ -821,11 +822,11 @@ def bert() -> Drawing:
     for x, shape in ((cls, "$(B, 2)$"), (blank, "$(N, V)$, $N$ blanks"), (task, "$(B, C)$, $C$ classes")):
         page.arrow((x, 149), (x, 122))
         page.text(x, 106, shape, 22)
-    page.text(762, 76, "new, random", 22, bold=True)
-    page.line((288, 149), (288, 72), (28, 72), (28, 586), (60, 586), colour=VERMILLION, width=3, dash="8 5")
+    page.text(762, 80, "new, random", 22, bold=True)
+    page.arrow((288, 149), (288, 72), (28, 72), (28, 586), (70, 586), colour=VERMILLION, width=3, dash="8 5")
     page.text(44, 420, "tied: the head uses", 20, "start")
     page.text(44, 446, "the same table", 20, "start")
-    page.text(1030, 84, "thrown away", 22, bold=True)
+    page.text(1030, 80, "thrown away", 22, bold=True)
     page.crossed_box(1030, 145, 290, 70, "next-sentence head")
     page.crossed_box(1030, 236, 290, 70, "masked-word head")
     return page
@@ -855,7 +856,7 @@ def toy_blank() -> Drawing:
     logits = [sum(h * e for h, e in zip(BLANK, vector, strict=True)) for vector in WORDS.values()]
     shares = softmax(logits)
     page.rectangle(10, 10, 690, 655, PALE, edge=None, radius=12)
-    unit, x0, y0 = 132, 355, 335
+    unit, x0, y0 = 125, 355, 335
     for i in (-2, -1, 1, 2):
         page.line((x0 + unit * i, 70), (x0 + unit * i, 600), colour=GREY, width=1.5)
         page.line((35, y0 + unit * i), (675, y0 + unit * i), colour=GREY, width=1.5)
@@ -868,11 +869,14 @@ def toy_blank() -> Drawing:
         (x0, 632, "middle", "thing"),
     ):
         page.label(x, y, name, 22, anchor)
+    for i in (-2, -1, 1, 2):
+        page.label(x0 + unit * i, y0 + 18, number_text(i), 20)
+        page.label(x0 - 10, y0 - unit * i, number_text(i), 20, "end")
     labels = {
-        "prices": (12, 20, "start"),
+        "prices": (8, 18, "start"),
         "profit": (12, -20, "start"),
         "rose": (0, -22, "middle"),
-        "goal": (-8, -22, "middle"),
+        "goal": (-4, -30, "middle"),
         "team": (0, 24, "middle"),
         "kicked": (0, -22, "middle"),
     }
@@ -998,8 +1002,8 @@ def text_to_logits() -> Drawing:
         page.text(1092, y, name, 20, "start")
         page.rectangle(min(zero, zero + 21 * logit), y + 13, 21 * abs(logit), 16, GREEN, radius=0)
         page.line((zero, y + 12), (zero, y + 31))
-    page.text(985, 208, "thrown away", 20, bold=True)
-    page.crossed_box(985, 272, 176, 102, "guesses", "blanked", "words")
+    page.text(985, 206, "thrown away", 20, bold=True)
+    page.crossed_box(985, 276, 176, 106, "guesses", "blanked", "words")
 
     shares = softmax(LOGITS)
     page.arrow((1140, 304), (1140, 366))
@@ -1078,14 +1082,14 @@ def five_ways() -> Drawing:
         "linear layer is trained. Fine-tuned: blocks and pooler begin pre-trained, the head at random, and all are "
         "trained.",
     )
-    columns = (452, 724, 996)
+    columns = (434, 698, 962)
     for row, (way, parts) in enumerate(WAYS.items()):
         y = 62 + 112 * row
         page.rectangle(10, y - 52, 1180, 104, PALE, edge=None, radius=12)
         page.text(28, y, way, 24, "start", bold=True)
-        page.text(264, y, "text", 22)
+        page.text(252, y, "text", 22)
         page.text(1152, y, "class", 22)
-        begin = 294
+        begin = 284
         for x, part in zip(columns, parts, strict=True):
             if part:
                 page.arrow((begin, y), (x - 116, y))
@@ -1105,7 +1109,7 @@ def five_ways() -> Drawing:
 
 # -------------------------------------------------------------------------------------- lesson 5: names and answers
 
-PANELS = ((8, 244), (260, 440), (708, 484))  # left and width of each head's column
+PANELS = ((4, 232), (240, 452), (696, 500))  # left and width of each head's column
 
 
 def draw_column(
@@ -1115,24 +1119,33 @@ def draw_column(
     colour: str,
     loss: Sequence[str],
     tokens: Sequence[str],
-    widest: Sequence[str],
-) -> list[float]:
-    """Draw a head's column: title and loss above, tokens and hidden states below; return the x of each token.
-
-    Each token's box is as wide as the text in ``widest`` needs, which stands in its column.
-    """
+    widths: Sequence[float],
+) -> list[tuple[float, float]]:
+    """Draw a head's column: title and loss above, tokens and hidden states below; return each token's x and width."""
     left, width = panel
     page.rectangle(left, 8, width, 456, tint(colour, 0.15), edge=None, radius=12)
     page.text(left + width / 2, 34, title, 24, bold=True)
     for i, line in enumerate(loss):
         page.text(left + width / 2, 68 + 25 * i, line)
-    places = token_places(widest, left + 6, padding=3, gap=2)
-    for token, (x, box_width) in zip(tokens, places, strict=True):
+    places = []
+    edge = left + (width - sum(widths) - 2 * (len(widths) - 1)) / 2
+    for token, box_width in zip(tokens, widths, strict=True):
+        x = edge + box_width / 2
+        edge += box_width + 2
+        places.append((x, box_width))
+        if token == "\u2026":
+            page.text(x, 578, token)
+            continue
         page.box(x, 578, box_width, 34, token, size=20)
         page.arrow((x, 560), (x, 541))
         page.rectangle(x - min(box_width, 30) / 2, 424, min(box_width, 30), 30, BLUE, radius=3)
         page.line((x, 482), (x, 454))
-    return [x for x, _ in places]
+    return places
+
+
+def widths_of(tokens: Sequence[str], padding: float) -> list[float]:
+    """How wide the box of each token is; dots have none."""
+    return [14 if token == "\u2026" else 12 * len(token) + padding for token in tokens]
 
 
 def three_heads() -> Drawing:
@@ -1157,56 +1170,65 @@ def three_heads() -> Drawing:
 
     loss = ("loss: cross-entropy", "over 4 classes")
     tokens = ("[CLS]", "\u2026", "ting", "##bai")
-    x_cls = draw_column(page, classes, "Class (lesson 4)", ORANGE, loss, tokens, tokens)[0]
+    (x_cls, _), *_ = draw_column(page, classes, "Class (lesson 4)", ORANGE, loss, tokens, widths_of(tokens, 6))
     for i, (name, share) in enumerate(zip(CLASSES, (0.3, 0.15, 1, 0.4), strict=True)):
-        page.text(116, 136 + 28 * i, name, 20, "end", bold=i == 2)
-        page.rectangle(126, 126 + 28 * i, 112 * share, 20, ORANGE, line=3 if i == 2 else 1.2, radius=0)
-    page.text(130, 254, "logits $(B, 4)$", 20)
-    page.box(130, 292, 220, 38, "linear, $D$ to 4", ORANGE, size=22)
+        page.text(114, 136 + 28 * i, name, 20, "end", bold=i == 2)
+        page.rectangle(122, 126 + 28 * i, 106 * share, 20, ORANGE, line=3 if i == 2 else 1.2, radius=0)
+    page.text(120, 254, "logits $(B, 4)$", 20)
+    page.box(120, 292, 220, 38, "linear, $D$ to 4", ORANGE, size=22)
     page.arrow((x_cls, 332), (x_cls, 313))
-    page.box(130, 348, 220, 32, "pooler", GREY, size=22)
+    page.box(120, 348, 220, 32, "pooler", GREY, size=22)
     page.arrow((x_cls, 424), (x_cls, 366))
-    page.text(155, 382, "hidden states", 20)
-    page.text(155, 406, "$(B, T, D)$", 20)
+    page.text(142, 382, "hidden states", 20)
+    page.text(142, 406, "$(B, T, D)$", 20)
 
     loss = ("loss: cross-entropy over 9 tags,", "for the pieces that count")
     tokens = ("[CLS]", "\u2026", "founder", ",", "lu", "##o", "ting", "##bai")
     tags = ("", "", "O", "O", "B-PER", "", "I-PER", "")
-    widest = [max(token, tag, key=len) for token, tag in zip(tokens, tags, strict=True)]
-    places = draw_column(page, names, "Names", GREEN, loss, tokens, widest)
-    boxes = token_places(widest, names[0] + 6, padding=3, gap=2)
-    for tag, (x, width) in zip(tags, boxes, strict=True):
+    widths = widths_of(tokens, 4)
+    widths[3:5] = 28, 70  # as wide as their tags
+    places = draw_column(page, names, "Names", GREEN, loss, tokens, widths)
+    for token, tag, (x, width) in zip(tokens, tags, places, strict=True):
+        if token == "\u2026":
+            page.text(x, 210, token)
+            continue
         page.arrow((x, 424), (x, 313))
         if tag:
-            page.box(x, 210, width, 32, tag, GREEN, size=20, bold=True)
+            page.box(x, 210, width, 32, tag, GREEN, size=20)
         else:
             page.striped(x - width / 2, 194, width, 32)
-    page.box(480, 292, 424, 38, "linear, $D$ to 9", GREEN, size=22)
-    page.text(480, 254, "logits $(B, T, 9)$", 20)
-    page.striped(274, 122, 44, 26)
-    page.text(328, 135, "\u2212100: does not count", 20, "start")
-    page.bracket(places[4] - 32, places[7] + 32, 186, 6)
-    page.text((places[4] + places[7]) / 2, 168, "Luo Tingbai, PER", 22, bold=True)
+    page.box(466, 292, 440, 38, "linear, $D$ to 9", GREEN, size=22)
+    page.text(466, 254, "logits $(B, T, 9)$", 20)
+    page.striped(254, 122, 44, 26)
+    page.text(308, 135, "\u2212100: does not count", 20, "start")
+    page.bracket(places[4][0] - 34, places[7][0] + 30, 186, 6)
+    page.text((places[4][0] + places[7][0]) / 2, 168, "Luo Tingbai, PER", 22, bold=True)
 
     loss = ("loss: cross-entropy over $T$ places,", "twice: for start and for end")
     tokens = ("[CLS]", "who", "\u2026", "?", "[SEP]", "\u2026", "lu", "##o", "ting", "##bai", "[SEP]")
-    places = draw_column(page, answers, "Answers", PURPLE, loss, tokens, tokens)
-    boxes = token_places(tokens, answers[0] + 6, padding=3, gap=2)
+    widths = widths_of(tokens, 4)
+    widths[1] = 46
+    boxes = draw_column(page, answers, "Answers", PURPLE, loss, tokens, widths)
+    places = [x for x, _ in boxes]
     for i, (x, width) in enumerate(boxes):
+        if tokens[i] == "\u2026":
+            page.text(x, 215, tokens[i])
+            continue
         page.arrow((x, 424), (x, 313))
         page.rectangle(x - width / 2, 202, width, 26, PURPLE if i in (6, 9) else WHITE, line=3 if i in (6, 9) else 1.2)
-    page.box(950, 292, 472, 38, "linear, $D$ to 2", PURPLE, size=22)
-    page.text(950, 254, "start logits $(B, T)$, end logits $(B, T)$", 20)
+    page.box(946, 292, 488, 38, "linear, $D$ to 2", PURPLE, size=22)
+    page.text(946, 254, "start logits $(B, T)$, end logits $(B, T)$", 20)
     for i, name in ((6, "start"), (9, "end")):
         page.arrow((places[i], 168), (places[i], 198), width=4)
         page.text(places[i], 152, name, 22, bold=True)
-    page.text((places[6] + places[9]) / 2, 127, "Luo Tingbai", 22, bold=True)
+    page.text((places[6] + places[9]) / 2, 124, "Luo Tingbai", 22, bold=True)
     for first, last, segment in ((0, 4, 0), (5, 10, 1)):
         ends = boxes[first][0] - boxes[first][1] / 2, boxes[last][0] + boxes[last][1] / 2
-        page.bracket(*ends, 608, -8)
+        page.bracket(ends[0] + 1, ends[1] - 1, 608, -8)
         page.text(sum(ends) / 2, 626, f"segment {segment}", 20)
-    for (left, width), caption in zip(PANELS, ("a text", "a text", "question and text as one input"), strict=True):
-        page.text(left + width / 2, 654, caption, 22, bold=True)
+    captions = (("a text", 620), ("a text", 620), ("question and text as one input", 654))
+    for (left, width), (caption, y) in zip(PANELS, captions, strict=True):
+        page.text(left + width / 2, y, caption, 22, bold=True)
     return page
 
 
@@ -1335,7 +1357,8 @@ def windows() -> Drawing:
 
     page.rectangle(10, 528, 480, 137, tint(GREEN, 0.2), edge=None, radius=12)
     page.text(30, 556, "Within a window", 24, "start", bold=True)
-    page.text(30, 592, "differences mean something", 22, "start")
+    page.text(30, 592, "differences mean something:", 22, "start")
+    page.text(30, 624, "one softmax over all its places", 22, "start")
     page.rectangle(506, 528, 684, 137, tint(VERMILLION, 0.2), edge=None, radius=12)
     page.text(526, 556, "Between windows", 24, "start", bold=True)
     page.text(526, 592, "each shares out a whole 1, and adding 5 to all", 22, "start")
