@@ -673,9 +673,9 @@ def kv_cache() -> Drawing:
 SENTENCE = ("[CLS]", "the", "[MASK]", "minister", "resigned", "on", "tuesday", ".", "[SEP]")
 
 
-def number_text(value: float, digits: int = 2) -> str:
-    """A number with a real minus, and without zeros at its end."""
-    return f"{round(value, digits):g}".replace("-", "\u2212")
+def number_text(value: float) -> str:
+    """A number with a real minus."""
+    return number(value).replace("-", "\u2212")
 
 
 def softmax(scores: Sequence[float]) -> list[float]:
@@ -684,7 +684,7 @@ def softmax(scores: Sequence[float]) -> list[float]:
 
 
 def token_places(
-    tokens: Sequence[str], left: float, size: float = 20, padding: float = 4, gap: float = 3
+    tokens: Sequence[str], left: float, size: float, padding: float, gap: float
 ) -> list[tuple[float, float]]:
     """The middle and the width of each token's box, one beside the other."""
     places = []
@@ -754,7 +754,7 @@ PAIR_SEGMENTS = ("0",) * 5 + ("1",) * 2 + ("\u2026", "1")
 def draw_inputs(page: Drawing) -> None:
     """Draw the tokens of BERT's input, the three vectors of each, their sum, and the blocks."""
     widest = [max(texts, key=len) for texts in zip(PAIR, PAIR_IDS, strict=True)]
-    places = token_places(widest, 312, padding=20, gap=7)
+    places = token_places(widest, 312, size=20, padding=20, gap=7)
     left, right = 312, places[-1][0] + places[-1][1] / 2
     rows = (
         (586, "word piece $(V, D)$", PAIR_IDS, tint(ORANGE, 0.55)),
@@ -1186,7 +1186,7 @@ def three_heads() -> Drawing:
     tokens = ("[CLS]", "\u2026", "founder", ",", "lu", "##o", "ting", "##bai")
     tags = ("", "", "O", "O", "B-PER", "", "I-PER", "")
     widths = widths_of(tokens, 4)
-    widths[3:5] = 28, 70  # as wide as their tags
+    widths[3:7] = 28, 70, 44, 64  # as wide as their tags, and room for ##o
     places = draw_column(page, names, "Names", GREEN, loss, tokens, widths)
     for token, tag, (x, width) in zip(tokens, tags, places, strict=True):
         if token == "\u2026":
@@ -1207,7 +1207,7 @@ def three_heads() -> Drawing:
     loss = ("loss: cross-entropy over $T$ places,", "twice: for start and for end")
     tokens = ("[CLS]", "who", "\u2026", "?", "[SEP]", "\u2026", "lu", "##o", "ting", "##bai", "[SEP]")
     widths = widths_of(tokens, 4)
-    widths[1] = 46
+    widths[1] = widths[7] = 46  # room for wide letters
     boxes = draw_column(page, answers, "Answers", PURPLE, loss, tokens, widths)
     places = [x for x, _ in boxes]
     for i, (x, width) in enumerate(boxes):
