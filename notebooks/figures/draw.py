@@ -1008,7 +1008,7 @@ def text_to_logits() -> Drawing:
     shares = softmax(LOGITS)
     page.arrow((1140, 304), (1140, 366))
     page.text(1128, 346, "softmax", 20, "end", bold=True)
-    page.text(780, 382, "probabilities (4)", 20, "start", bold=True)
+    page.text(780, 382, "probabilities (4), made up", 20, "start", bold=True)
     for i, (name, share) in enumerate(zip(CLASSES, shares, strict=True)):
         y = 414 + 30 * i
         page.text(876, y, name, 20, "end")
