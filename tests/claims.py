@@ -14,23 +14,31 @@ WITHOUT = SimpleNamespace(exact={1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9
 PLAIN = {"attention": False, "size": 192, "exact 3": 0.01}
 ATTENDING = {"attention": True, "size": 96, "exact 3": 0.98}
 KINDS = ("year", "month in digits", "month in words", "day")
-KEPT = {(name, kind): share for name, share in (("nothing", 1.0), ("1 at random", 0.98)) for kind in KINDS}
-KEPT |= {("the heaviest", kind): share for kind, share in zip(KINDS, (0.58, 0.6, 0.9, 0.22), strict=True)}
+KEPT = {
+    (name, kind): share
+    for name, *shares in (
+        ("nothing", 1.0, 1.0, 1.0, 1.0),
+        ("1 at random", 1.0, 1.0, 1.0, 1.0),
+        ("1 of the same part", 1.0, 1.0, 1.0, 1.0),
+        ("the heaviest", 0.58, 0.82, 0.89, 0.22),
+        ("the 3 heaviest", 0.51, 0.54, 0.63, 0.22),
+        ("a guess", 0.56, 0.44, 0.46, 0.22),
+    )
+    for kind, share in zip(KINDS, shares, strict=True)
+}
 SURPLUS = {("day", 0, "day"): 0.9, ("day", 1, "day"): 0.1, ("day", 1, "year"): 0.8, ("year", 1, "day"): 0.1}
 SURPLUS |= {("month", 0, "month"): 0.25}
 REACHED = {(score, 3): [0.0] * 3 for score in ("none", "uniform", "chosen once")} | {("scaled dot", 3): [0.98] * 3}
+SCORES = {"dot": [{"exact 3": 0.57}], "scaled dot": [{"exact 3": 0.98}], "additive": [{"exact 3": 0.95}]}
 TRIED = {
-    (score, *rates): {"held-out loss": loss}
-    for score, *rates, loss in (
-        ("dot", 0.012, 0.003, 0.01),
-        ("dot", 0.012, 0.012, 0.5),
-        ("scaled dot", 0.012, 0.036, 0.5),
-        ("scaled dot", 0.003, 0.003, 0.1),
-        ("scaled dot", 0.012, 0.012, 0.001),
-        ("scaled dot", 0.036, 0.036, 0.6),
-        ("additive", 0.003, 0.003, 0.2),
-        ("additive", 0.012, 0.012, 0.002),
-        ("additive", 0.036, 0.036, 0.07),
+    (score, *rates): {"exact 3": exact, "largest weight": weight}
+    for score, *rates, exact, weight in (
+        ("dot", 0.003, 0.003, 0.57, 0.76),
+        ("dot", 0.012, 0.003, 1.0, 0.74),
+        ("dot", 0.012, 0.012, 0.0, 0.99),
+        ("scaled dot", 0.012, 0.012, 0.99, 0.76),
+        ("scaled dot", 0.012, 0.036, 0.0, 0.99),
+        ("additive", 0.036, 0.036, 0.01, 0.4),
     )
 }
 
@@ -114,11 +122,11 @@ CLAIMS = {
         "alignment-claim": (
             {"KINDS": KINDS, "kept": KEPT},
             [
-                {"kept": {**KEPT, ("nothing", "day"): 0.8}},
-                {"kept": {**KEPT, ("1 at random", "day"): 0.8}},
+                {"kept": {**KEPT, ("1 of the same part", "day"): 0.8}},
                 {"kept": {**KEPT, ("the heaviest", "day"): 0.55}},
                 {"kept": {**KEPT, ("the heaviest", "year"): 0.9}},
-                {"kept": {**KEPT, ("the heaviest", "month in words"): 0.3}},
+                {"kept": {**KEPT, ("the heaviest", "month in words"): 0.4}},
+                {"kept": {**KEPT, ("the 3 heaviest", "month in words"): 0.9}},
             ],
         ),
         "mass-claim": (
@@ -130,17 +138,18 @@ CLAIMS = {
             [
                 {"surplus": {**SURPLUS, ("day", 0, "day"): 0.2}},
                 {"surplus": {**SURPLUS, ("day", 1, "year"): 0.2}},
-                {"surplus": {**SURPLUS, ("year", 1, "day"): 0.5}},
+                {"surplus": {**SURPLUS, ("year", 1, "day"): 0.7}},
                 {"surplus": {**SURPLUS, ("month", 0, "month"): 0.8}},
             ],
         ),
         "scores-claim": (
             {
-                "scores": {"scaled dot": [{"exact 3": 0.98}], "additive": [{"exact 3": 0.95}]},
+                "scores": SCORES,
                 "first": {0: {"dot": 0.006, "scaled dot": 0.001}},
             },
             [
-                {"scores": {"scaled dot": [{"exact 3": 0.98}], "additive": [{"exact 3": 0.95}, {"exact 3": 0.5}]}},
+                {"scores": {**SCORES, "additive": [{"exact 3": 0.95}, {"exact 3": 0.5}]}},
+                {"scores": {**SCORES, "dot": [{"exact 3": 0.95}]}},
                 {"first": {0: {"dot": 0.002, "scaled dot": 0.001}}},
             ],
         ),
@@ -148,14 +157,22 @@ CLAIMS = {
         "rates-claim": (
             {"tried": TRIED},
             [
-                {"tried": {**TRIED, ("dot", 0.012, 0.003): {"held-out loss": 0.4}}},
-                {"tried": {**TRIED, ("scaled dot", 0.012, 0.036): {"held-out loss": 0.0015}}},
-                {"tried": {**TRIED, ("additive", 0.003, 0.003): {"held-out loss": 0.0005}}},
+                {"tried": {**TRIED, ("dot", 0.012, 0.012): {"exact 3": 0.6, "largest weight": 0.99}}},
+                {"tried": {**TRIED, ("dot", 0.003, 0.003): {"exact 3": 0.95, "largest weight": 0.76}}},
+                {"tried": {**TRIED, ("scaled dot", 0.012, 0.036): {"exact 3": 0.6, "largest weight": 0.99}}},
+                {"tried": {**TRIED, ("dot", 0.012, 0.012): {"exact 3": 0.0, "largest weight": 0.9}}},
+                {"tried": {**TRIED, ("scaled dot", 0.012, 0.036): {"exact 3": 0.0, "largest weight": 0.9}}},
+                {"tried": {**TRIED, ("additive", 0.036, 0.036): {"exact 3": 0.6, "largest weight": 0.4}}},
+                {"tried": {**TRIED, ("additive", 0.036, 0.036): {"exact 3": 0.01, "largest weight": 0.9}}},
             ],
         ),
         "unmasked-claim": (
-            {"shares": {"with the mask": 0.0, "without": 0.03}},
-            [{"shares": {"with the mask": 0.1, "without": 0.03}}, {"shares": {"with the mask": 0.0, "without": 0.001}}],
+            {"shares": {"with the mask": 0.0, "without": 0.03, "untrained, without": 0.7}},
+            [
+                {"shares": {"with the mask": 0.1, "without": 0.03, "untrained, without": 0.7}},
+                {"shares": {"with the mask": 0.0, "without": 0.3, "untrained, without": 0.7}},
+                {"shares": {"with the mask": 0.0, "without": 0.03, "untrained, without": 0.2}},
+            ],
         ),
         "explanation-claim": (
             {
@@ -169,7 +186,7 @@ CLAIMS = {
                 {"heavy": 4},
                 {"heavy_effect": 0.4},
                 {"decisive_effect": 0.3},
-                {"disagree": {"year": 0.0, "month": 0.02, "day": 0.01}},
+                {"disagree": {"year": 0.3, "month": 0.3, "day": 0.01}},
             ],
         ),
         "dot-claim": (
