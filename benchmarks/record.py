@@ -3,14 +3,14 @@
     python benchmarks/record.py [--jobs N] [--news FOLDER] [EXPERIMENT ...]
 
 The code of an experiment stands once, in its lesson: a function that returns rows. The cells that it needs carry the
-tag ``recorded``. They are executed here, alone and in order, and then the function is called with the parameters of
-``EXPERIMENTS``, once for each seed, each time in a kernel of its own with one thread. The rows are written with the
-command, the day, the machine, the versions, and a hash of the tagged cells, by which a test finds out that the lesson
-has changed since.
+tag ``recorded``. Those up to the function are executed here, alone and in order, and then it is called with the
+parameters of ``EXPERIMENTS``, once for each seed, each time in a kernel of its own with one thread. The rows are
+written with the command, the day, the machine, the versions, and a hash of these cells, by which a test finds out that
+the lesson has changed since.
 
-Each seed's rows are kept in ``build/recorded`` and not computed again until a tagged cell or a parameter changes: what
-was cut off goes on where it was by the same command. For an experiment on AG News, ``--news`` names a folder in its
-layout; without it, AG News is downloaded.
+The rows of each run are kept in ``build/recorded`` and not computed again until one of the cells or a parameter
+changes: what was cut off goes on where it was by the same command. For an experiment on AG News, ``--news`` names a
+folder in its layout; without it, AG News is downloaded.
 """
 
 import argparse
@@ -49,20 +49,36 @@ class Experiment:
     small: dict[str, Any]  # parameters with which it takes seconds, for the suite
     seeds: tuple[int, ...] = (0, 1, 2)
     on_ag_news: bool = False
+    apart: str = ""  # a parameter that is a list: each of its values has a run of its own, so that more run at a time
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The parameters of each run of a seed."""
+        if not self.apart:
+            return [self.parameters]
+        return [self.parameters | {self.apart: [value]} for value in self.parameters[self.apart]]
 
 
 EXPERIMENTS: dict[str, Experiment] = {}
 
 
-def cells_of(lesson: str) -> list[str]:
-    """The source of each cell with the tag, in order."""
-    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
-    return [cell.source for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+def cells_of(experiment: Experiment) -> list[str]:
+    """The source of the tagged cells in order, up to the one that defines the function.
+
+    Raises:
+        ValueError: no tagged cell defines it.
+    """
+    notebook = nbformat.read(NOTEBOOKS / f"{experiment.lesson}.ipynb", as_version=4)
+    sources = [cell.source for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+    for number, source in enumerate(sources, start=1):
+        names = [part.name for part in ast.parse(source).body if isinstance(part, ast.FunctionDef)]
+        if experiment.function in names:
+            return sources[:number]
+    raise ValueError(f"no cell of {experiment.lesson} with the tag {TAG!r} defines {experiment.function}")
 
 
-def code_hash(lesson: str) -> str:
-    """A hash of what the tagged cells compute: another layout or comment gives the same, another number does not."""
-    trees = [ast.dump(ast.parse(source)) for source in cells_of(lesson)]
+def code_hash(experiment: Experiment) -> str:
+    """A hash of what these cells compute: another layout or comment gives the same, another number does not."""
+    trees = [ast.dump(ast.parse(source)) for source in cells_of(experiment)]
     return sha256("\n".join(trees).encode()).hexdigest()[:16]
 
 
@@ -74,7 +90,7 @@ def rows_of(experiment: Experiment, parameters: dict[str, Any], seed: int, news:
         TypeError: the function did not return a list of dicts.
     """
     call = f"{experiment.function}(**json.loads({json.dumps(json.dumps(parameters))}), seeds=[{seed}])"
-    sources = [*cells_of(experiment.lesson), f"import json\nrows = {call}", "print(json.dumps(rows))"]
+    sources = [*cells_of(experiment), f"import json\nrows = {call}", "print(json.dumps(rows))"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     os.environ |= {"OMP_NUM_THREADS": "1", "TORCHNLP_DATA": news, "HF_HUB_OFFLINE": "1"}
     execute(notebook, NOTEBOOKS)
@@ -84,26 +100,29 @@ def rows_of(experiment: Experiment, parameters: dict[str, Any], seed: int, news:
     return [{"seed": seed, **row} for row in rows]
 
 
-def take(name: str, seed: int, news: str) -> tuple[str, int, float]:
-    """Compute the rows of one seed unless they are kept; return the name, the seed and the seconds that took."""
-    begin, path = time.perf_counter(), kept(name, seed)
+def take(name: str, seed: int, parameters: dict[str, Any], news: str) -> tuple[str, float]:
+    """Compute the rows of one run unless they are kept; return what it is and the seconds that took."""
+    begin, path = time.perf_counter(), kept(name, seed, parameters)
     if not path.exists():
-        rows = rows_of(EXPERIMENTS[name], EXPERIMENTS[name].parameters, seed, news)
+        rows = rows_of(EXPERIMENTS[name], parameters, seed, news)
         torchnlp._write(path, json.dumps(rows).encode())
-    return name, seed, time.perf_counter() - begin
+    apart = EXPERIMENTS[name].apart
+    values = f", {apart} {parameters[apart]}" if apart else ""
+    return f"{name}, seed {seed}{values}", time.perf_counter() - begin
 
 
-def kept(name: str, seed: int) -> Path:
-    """Where the rows of one seed are kept: another file for other code or other parameters."""
+def kept(name: str, seed: int, parameters: dict[str, Any]) -> Path:
+    """Where the rows of one run are kept: another file for other code or other parameters."""
     experiment = EXPERIMENTS[name]
-    key = json.dumps([code_hash(experiment.lesson), experiment.function, experiment.parameters])
+    key = json.dumps([code_hash(experiment), experiment.function, parameters])
     return RUNS / f"{name}-{seed}-{sha256(key.encode()).hexdigest()[:8]}.json"
 
 
 def write(name: str, given: str) -> Path:
-    """Put the rows of all seeds together, with where they come from; return the file."""
+    """Put the rows of all runs together, with where they come from; return the file."""
     experiment = EXPERIMENTS[name]
-    rows = [row for seed in experiment.seeds for row in json.loads(kept(name, seed).read_text(encoding="utf-8"))]
+    files = [kept(name, seed, parameters) for seed in experiment.seeds for parameters in experiment.runs()]
+    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
     content = {
         "experiment": name,
         "lesson": experiment.lesson,
@@ -111,7 +130,7 @@ def write(name: str, given: str) -> Path:
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": f"torch {version('torch')}, Python {platform.python_version()}",
-        "code": code_hash(experiment.lesson),
+        "code": code_hash(experiment),
     }
     lines = ",\n".join("  " + json.dumps(row) for row in rows)
     head = json.dumps(content, indent=1, ensure_ascii=False).removesuffix("\n}")
@@ -123,21 +142,21 @@ def write(name: str, given: str) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS) or "none yet")
-    parser.add_argument("--jobs", type=int, default=2, help="seeds at a time, one thread each")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--news", default="ag_news", help="a folder in AG News' layout, for the experiments on it")
     arguments = parser.parse_args()
     names = arguments.experiments or list(EXPERIMENTS)
     if unknown := sorted(set(names) - set(EXPERIMENTS)):
         parser.error(f"there is no experiment {unknown[0]!r}: choose from {', '.join(EXPERIMENTS)}")
     news = arguments.news if arguments.news == "ag_news" else str(Path(arguments.news).resolve())
-    jobs = [(name, seed) for name in names for seed in EXPERIMENTS[name].seeds]
+    jobs = [(name, seed, run) for name in names for seed in EXPERIMENTS[name].seeds for run in EXPERIMENTS[name].runs()]
     torch.set_num_threads(1)  # as in the kernels, for the line that names the machine
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
         source = {name: news if EXPERIMENTS[name].on_ag_news else "sample" for name in names}
-        waiting = [pool.submit(take, name, seed, source[name]) for name, seed in jobs]
+        waiting = [pool.submit(take, *job, source[job[0]]) for job in jobs]
         for done in concurrent.futures.as_completed(waiting):
-            name, seed, seconds = done.result()
-            print(f"{name:16} seed {seed}: {seconds:.0f} s", flush=True)
+            what, seconds = done.result()
+            print(f"{what}: {seconds:.0f} s", flush=True)
     for name in names:
         print(f"written: {write(name, command()).relative_to(ROOT)}")
     return 0

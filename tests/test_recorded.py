@@ -1,9 +1,11 @@
 """Recorded experiments: how they are made, kept and read, and that what is committed is what the lessons compute."""
 
+import concurrent.futures
 import importlib
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -121,37 +123,62 @@ def test_an_experiment_runs_the_tagged_cells_and_no_other(record):
 
 
 def test_what_was_kept_is_not_computed_again_until_the_code_changes(record, tmp_path):
-    record.take("squares", 5, "sample")
+    record.take("squares", 5, {"numbers": [2, 3]}, "sample")
     (kept,) = record.RUNS.iterdir()
     kept.write_text('[{"seed": 5, "square": -1}]', encoding="utf-8")
-    record.take("squares", 5, "sample")
+    record.take("squares", 5, {"numbers": [2, 3]}, "sample")
     assert json.loads(kept.read_text(encoding="utf-8")) == [{"seed": 5, "square": -1}]
     write_lesson(tmp_path, body="0")
-    record.take("squares", 5, "sample")
+    record.take("squares", 5, {"numbers": [2, 3]}, "sample")
     assert len(list(record.RUNS.iterdir())) == 2
 
 
 def test_a_record_is_written_whole_and_read_back(record, tmp_path):
     for seed in (0, 1, 5):
-        record.take("squares", seed, "sample")
+        record.take("squares", seed, {"numbers": [2, 3]}, "sample")
     path = record.write("squares", "python benchmarks/record.py squares")
     read = torchnlp.recorded("squares")
     assert [row["seed"] for row in read.rows] == [0, 0, 1, 1, 5, 5] and path.parent == tmp_path
-    assert json.loads(path.read_text(encoding="utf-8"))["code"] == record.code_hash("made")
+    assert json.loads(path.read_text(encoding="utf-8"))["code"] == record.code_hash(record.EXPERIMENTS["squares"])
+
+
+def test_runs_apart_give_the_rows_of_one_run(record, monkeypatch):
+    together = [
+        row for seed in (0, 1, 5) for row in record.rows_of(record.EXPERIMENTS["squares"], {"numbers": [2, 3]}, seed)
+    ]
+    apart = replace(record.EXPERIMENTS["squares"], apart="numbers")
+    monkeypatch.setattr(record, "EXPERIMENTS", {"squares": apart})
+    monkeypatch.setattr(sys, "argv", ["record.py", "squares", "--jobs", "1"])
+    monkeypatch.setattr(record.concurrent.futures, "ProcessPoolExecutor", concurrent.futures.ThreadPoolExecutor)
+    assert record.main() == 0
+    assert torchnlp.recorded("squares").rows == together and len(list(record.RUNS.iterdir())) == 6
 
 
 def test_the_hash_sees_numbers_and_not_layout(record, tmp_path):
-    before = record.code_hash("made")
+    experiment = record.EXPERIMENTS["squares"]
+    before = record.code_hash(experiment)
     write_lesson(tmp_path, body="(number ** 2 + seed + offset)  ")
-    assert record.code_hash("made") == before
+    assert record.code_hash(experiment) == before
     write_lesson(tmp_path, body="number**3 + seed + offset")
-    assert record.code_hash("made") != before
+    assert record.code_hash(experiment) != before
+
+
+def test_cells_below_the_function_do_not_count(record, tmp_path):
+    experiment = record.EXPERIMENTS["squares"]
+    before = record.code_hash(experiment)
+    notebook = nbformat.read(tmp_path / "made.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("raise RuntimeError", metadata={"tags": ["recorded"]}))
+    nbformat.write(notebook, tmp_path / "made.ipynb")
+    assert record.code_hash(experiment) == before
+    assert record.rows_of(experiment, {"numbers": [2]}, seed=0)
+    with pytest.raises(ValueError, match="defines cubes"):
+        record.code_hash(replace(experiment, function="cubes"))
 
 
 def test_a_failing_experiment_writes_nothing(record, tmp_path):
     write_lesson(tmp_path, body="1 // 0")
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
-        record.take("squares", 0, "sample")
+        record.take("squares", 0, {"numbers": [2, 3]}, "sample")
     assert not record.RUNS.exists()
 
 
@@ -188,7 +215,7 @@ def test_a_committed_record_is_of_the_lesson_as_it_is(path, true_record):
     content = json.loads(path.read_text(encoding="utf-8"))
     experiment = true_record.EXPERIMENTS[path.stem]
     assert content["lesson"] == experiment.lesson
-    assert content["code"] == true_record.code_hash(experiment.lesson), f"record it anew: record.py {path.stem}"
+    assert content["code"] == true_record.code_hash(experiment), f"record it anew: record.py {path.stem}"
     assert {row["seed"] for row in content["rows"]} == set(experiment.seeds) and len(experiment.seeds) >= 3
     assert path.stem in content["command"] and re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"])
 
