@@ -114,6 +114,10 @@ def _choose_device() -> torch.device:
 
 device = _choose_device()
 
+# cuDNN plans its attention in bfloat16 anew for each new shape, and batches of like length have many: on an H100 that
+# took more time than the training. The other fused forms need no plan. See benchmarks/attention.py.
+torch.backends.cuda.enable_cudnn_sdp(False)
+
 
 def set_seed(seed: int) -> None:
     """Seed Python, NumPy and PyTorch, so that a run on the CPU repeats.

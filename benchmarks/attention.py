@@ -5,6 +5,9 @@
 One attention layer of the course's model, without its output, on about 1,024 word pieces, with a little padding. The
 two forms take turns; a ratio above 1 says that ``eager`` is faster. Training is forward and backward, without dropout,
 as the lessons train; predicting is forward alone. Both number formats are timed, wherever this runs.
+
+A second table tells what a length costs that was not seen before: on a GPU, PyTorch may have cuDNN plan its attention
+for it, which ``torchnlp`` forbids.
 """
 
 from collections.abc import Callable
@@ -15,11 +18,13 @@ import torch
 from measure import course_model, in_turn
 from report import Report, median_and_spread, run
 from torch import nn
+from torch.utils.benchmark import timer
 
 import torchnlp
 
 FORMS = ("eager", "sdpa")
 LENGTHS = (16, 32, 64, 128, 256, 512)
+NEW_LENGTHS = range(17, 127, 10)
 PIECES = 1024
 
 
@@ -44,6 +49,31 @@ def attention_case(
         return context.detach()
 
     return work
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """How long one call takes."""
+    begin = timer()  # waits for a GPU
+    work()
+    return 1000 * (timer() - begin)
+
+
+def new_lengths(layers: dict[str, nn.Module], width: int) -> list[list[str]]:
+    """What the first and the second call with each length take, by form of attention; on a GPU with cuDNN, too."""
+    forms = {"eager": ("eager", False), "sdpa": ("sdpa", False)}
+    if torchnlp.device.type == "cuda":
+        forms["sdpa, with cuDNN allowed"] = ("sdpa", True)
+    rows = []
+    for name, (form, cudnn) in forms.items():
+        torch.backends.cuda.enable_cudnn_sdp(cudnn)
+        try:
+            cases = [attention_case(layers[form], width, length, torch.bfloat16, train=True) for length in NEW_LENGTHS]
+            cases[0]()  # what is loaded once
+            calls = [(milliseconds(work), milliseconds(work)) for work in cases[1:]]
+        finally:
+            torch.backends.cuda.enable_cudnn_sdp(False)
+        rows.append([name, *(median_and_spread(part) for part in zip(*calls, strict=True))])
+    return rows
 
 
 def measure(report: Report, rounds: int, folder: str | None = None) -> None:
@@ -74,6 +104,8 @@ def measure(report: Report, rounds: int, folder: str | None = None) -> None:
             "predict: eager, ms | sdpa, ms | sdpa / eager",
             rows,
         )
+    report.say("**A length that was not seen before**, training in bfloat16; median and spread over lengths.")
+    report.table("attention | first call, ms | second call, ms", new_lengths(layers, width))
     report.say(f"The helper's choice here, in {torchnlp.precision()}: {torchnlp.attention_implementation()}.")
 
 

@@ -44,6 +44,9 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
+if os.environ.get("TORCHNLP_DEVICE") == "cpu":  # else two processes ask for two GPUs where there is one, to no use
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 import torch
 import transformers
 from accelerate import Accelerator
@@ -57,7 +60,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 if "LOCAL_RANK" in os.environ and torch.cuda.is_available():  # else every process takes memory of the first GPU
-    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())  # too many are refused below
 
 import torchnlp
 
@@ -565,6 +568,12 @@ def main(words: list[str] | None = None) -> None:
     arguments = read_arguments(words)
     if torchnlp.device.type == "cuda" and torchnlp.device.index:
         raise RunError(f"TORCHNLP_DEVICE={torchnlp.device}: set CUDA_VISIBLE_DEVICES={torchnlp.device.index} instead")
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if torchnlp.device.type == "cuda" and here > gpus:
+        raise RunError(
+            f"{here} processes for {gpus} GPU{'s' * (gpus > 1)} here: let --nproc_per_node be at most {gpus}, "
+            "or set TORCHNLP_DEVICE=cpu"
+        )
     if arguments.processes > 1:
         start_together(arguments)
     else:

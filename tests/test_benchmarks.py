@@ -464,6 +464,8 @@ def test_the_table_of_attention_says_which_form_is_faster(load, report, tiny_cou
     module.measure(lines, rounds=2)
     assert sum("| 16 x 64" in block for block in lines.blocks) == 2, "a table for each number format"
     assert all("2.00 (2.00 to 2.00)" in block for block in lines.blocks if "16 x 64" in block)
+    forms = [line.split("|")[1].strip() for line in lines.blocks[-2].splitlines()[2:]]
+    assert forms[:2] == ["eager", "sdpa"], "the first and second calls of each form on this device"
     assert lines.blocks[-1].endswith("in float32: sdpa.")
 
 

@@ -65,6 +65,11 @@ def test_attention_is_chosen_by_device_and_format(monkeypatch, device, precision
     assert torchnlp.attention_implementation() == chosen
 
 
+def test_cudnn_plans_no_attention():
+    """On a GPU it would plan anew for each length of a batch."""
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.05)])
 def test_both_forms_of_attention_train_alike(monkeypatch, precision, tolerance):
     monkeypatch.setenv("TORCHNLP_PRECISION", precision)

@@ -526,6 +526,22 @@ def test_where_one_of_two_processes_finds_a_fault_both_end_and_it_is_named(setti
     assert "finetune: " in done.stderr and "nowhere is not a folder" in done.stderr
 
 
+def test_more_processes_than_gpus_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(torchnlp, "device", torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(finetune.RunError, match="2 processes for 1 GPU here: let --nproc_per_node be at most 1"):
+        finetune.main([str(tmp_path / "out")])
+
+
+def test_a_run_on_the_cpu_leaves_gpus_alone(settings):
+    """Else the barrier of two processes asks for two GPUs, and fails on a machine that has one."""
+    source = f"import runpy, os; runpy.run_path({str(SCRIPT)!r}); print(os.environ['CUDA_VISIBLE_DEVICES'] or 'none')"
+    environment = {**os.environ, **settings, "CUDA_VISIBLE_DEVICES": "0"}
+    done = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["none"]
+
+
 @pytest.mark.parametrize(("variable", "value"), [("LOCAL_RANK", "0"), ("TORCHNLP_DEVICE", "meta")])
 def test_processes_are_for_the_cpu_and_without_torchrun(run, monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
