@@ -131,7 +131,7 @@ def kind_of(operation: str) -> str:
 def shares_of_kinds(trainer: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
     """The share of each kind of operation in the time of some steps: on the GPU where there is one, else on the CPU."""
     time = "self_cpu_time_total" if torchnlp.device.type == "cpu" else "self_device_time_total"
-    with profile() as profiler:  # of all devices
+    with profile(acc_events=True) as profiler:  # of all devices; without acc_events, some releases warn
         for batch in batches:
             trainer.step(batch)
     seconds = collections.Counter()
