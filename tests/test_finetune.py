@@ -527,7 +527,7 @@ def test_where_one_of_two_processes_finds_a_fault_both_end_and_it_is_named(setti
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(torchnlp, "device", torch.device("cuda"))
+    monkeypatch.setattr(torchnlp, "device", SimpleNamespace(type="cuda", index=None))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(finetune.RunError, match="2 processes for 1 GPU here: let --nproc_per_node be at most 1"):
