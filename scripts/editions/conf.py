@@ -1,0 +1,50 @@
+"""Settings of Sphinx for the site and the EPUB: https://www.sphinx-doc.org/en/master/usage/configuration.html."""
+
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+for_epub = tags.has("epub")  # noqa: F821  (Sphinx puts `tags` here)
+
+project = "Attention, Transformers and BERT"
+author = "The maintainers of the course"
+copyright = f"2026, {author}"
+settings = tomllib.loads((HERE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+version = release = settings["project"]["version"]
+language = "en"
+
+extensions = ["myst_nb", "rendering"] if for_epub else ["myst_nb", "rendering", "sphinx_copybutton"]
+root_doc = "index"
+exclude_patterns = ["torchnlp.py"]
+nb_execution_mode = "off"  # the lessons are committed executed
+nb_merge_streams = True
+nb_render_markdown_format = "myst"  # figures, which sources.py makes Markdown
+myst_enable_extensions = ["attrs_inline", "dollarmath", "html_image"]
+myst_heading_anchors = 3
+html_math_renderer = "mathml"
+
+# ------------------------------------------------------------------------------------------------------------- site
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["editions.css"]
+html_css_files = ["editions.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_use_index = False
+html_theme_options = {"top_of_page_buttons": []}
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+copybutton_selector = "div.cell_input pre, div.highlight-sh pre, div.highlight-python pre"
+
+# ------------------------------------------------------------------------------------------------------------- EPUB
+
+epub_basename = "attention-transformers-bert"
+epub_title = project
+epub_identifier = epub_uid = "attention-transformers-bert"
+epub_scheme = "ID"
+epub_show_urls = "no"
+epub_use_index = False
+epub_css_files = ["editions.css"]
+epub_exclude_files = ["search.html"]
+epub_tocdepth = 2
