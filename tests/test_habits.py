@@ -374,7 +374,7 @@ def test_make_calls_no_program_by_a_path_with_a_space(tmp_path):
     folder.mkdir()
     for name in ("Makefile", "requirements.txt", "pyproject.toml"):
         shutil.copy(torchnlp.ROOT / name, folder)
-    for target in ("setup", "lab", "test", "run"):
+    for target in ("setup", "lab", "test", "run", "site"):
         for words in make(folder, target):
             programs = [word for word in words if ".venv/bin/" in word]
             assert set(programs) <= {".venv/bin/python"}, words

@@ -419,7 +419,7 @@ def test_the_search_index_finds_terms(built):
     assert set(index["docnames"]) == set(PAGES) - {"search"}
     assert "1-attention" in found("bottleneck")
     assert {"2-transformers", "glossary"} <= found("dropout")
-    assert "torchnlp" in found("padify")
+    assert "torchnlp" in found("padifi")  # as the stemmer writes padify
 
 
 # ----------------------------------------------------------------------------------------------------------- formulas
