@@ -95,17 +95,19 @@ def test_make_site_says_how_far_it_is(built):
 
 def test_a_second_call_writes_nothing_again(built):
     def dates() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in built.site.glob("*.html") if path.name != "search.html"}
+        return {path: path.stat().st_mtime_ns for path in built.folder.rglob("*") if path.is_file()}
 
     before = dates()
-    make(built.folder)
+    lines = make(built.folder).lines
     assert dates() == before
+    assert "nothing has changed" in lines[1]
 
 
 def test_sources_are_replaced_where_they_changed_only(tmp_path):
-    make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"2", "gone.md": b"3"})
+    assert make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"2", "gone.md": b"3"})
     date = (tmp_path / "a/same.md").stat().st_mtime_ns
-    make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"4"})
+    assert make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"4"})
+    assert not make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"4"})
     assert make_site.files_in(tmp_path) == {"a/same.md", "changed.md"}
     assert (tmp_path / "changed.md").read_bytes() == b"4"
     assert (tmp_path / "a/same.md").stat().st_mtime_ns == date
@@ -484,6 +486,12 @@ def test_the_book_holds_all_lessons_in_order(book):
     spine = [manifest[item.get("idref")] for item in package.iter(f"{OPF}itemref")]
     assert [name for name in spine if name[0].isdigit()] == [f"{lesson}.xhtml" for lesson in LESSONS]
     assert "glossary.xhtml" in spine
+    contents = [link.get("href") for link in ET.fromstring(book["nav.xhtml"]).iter(f"{HTML}a")]
+    assert [name for name in contents if name[0].isdigit() and "#" not in name] == [
+        f"{lesson}.xhtml" for lesson in LESSONS
+    ]
+    formulas = {item.get("href") for item in package.iter(f"{OPF}item") if item.get("properties") == "mathml"}
+    assert formulas == {name for name in book if name.endswith(".xhtml") and b"<math" in book[name]}
     assert set(manifest.values()) == {name for name in book if not name.startswith(("META-INF", "mimetype", "content"))}
 
 

@@ -27,7 +27,7 @@ html_math_renderer = "mathml"
 
 html_theme = "furo"
 html_title = project
-html_static_path = ["editions.css"]
+html_static_path = ["editions.css", "epub.css"] if for_epub else ["editions.css"]
 html_css_files = ["editions.css"]
 html_copy_source = False
 html_show_sourcelink = False
@@ -45,6 +45,7 @@ epub_identifier = epub_uid = "attention-transformers-bert"
 epub_scheme = "ID"
 epub_show_urls = "no"
 epub_use_index = False
-epub_css_files = ["editions.css"]
+epub_css_files = ["editions.css", "epub.css"]
 epub_exclude_files = ["search.html"]
 epub_tocdepth = 2
+epub_tocscope = "includehidden"

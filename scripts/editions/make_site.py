@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sources import ROOT, lessons, sources
-from sphinx.cmd.build import main as sphinx
 
 HERE = Path(__file__).resolve().parent
 EPUB = "attention-transformers-bert.epub"
@@ -25,7 +24,8 @@ def fingerprint() -> bytes:
     """Changes when a program of this folder or a package that it uses does: then everything is made anew."""
     programs = b"".join(path.read_bytes() for path in sorted(HERE.iterdir()) if path.is_file())
     versions = " ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return hashlib.sha256(programs + versions.encode()).hexdigest().encode()
+    project = (ROOT / "pyproject.toml").read_bytes()  # conf.py reads the version of the course there
+    return hashlib.sha256(programs + project + versions.encode()).hexdigest().encode()
 
 
 def files_in(folder: Path) -> set[str]:
@@ -33,15 +33,19 @@ def files_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def write_changed(folder: Path, files: dict[str, bytes]) -> None:
-    """Make the files of a folder these and no others; one that has not changed keeps its date."""
+def write_changed(folder: Path, files: dict[str, bytes]) -> bool:
+    """Make the files of a folder these and no others; return whether that changed any. Others keep their dates."""
+    changed = False
     for name in files_in(folder) - set(files):
         (folder / name).unlink()
+        changed = True
     for name, content in files.items():
         path = folder / name
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+            changed = True
+    return changed
 
 
 def build(builder: str, work: Path, target: Path) -> None:
@@ -50,6 +54,8 @@ def build(builder: str, work: Path, target: Path) -> None:
     Raises:
         SystemExit: Sphinx found something wrong, and printed what.
     """
+    from sphinx.cmd.build import main as sphinx  # takes a second or two, which a call without changes need not wait for
+
     strict, which = ["-q", "-W", "--keep-going"], ["-b", builder, "-t", builder]
     folders = ["-c", HERE, "-d", work / f"doctrees-{builder}", work / "sources", target]
     if status := sphinx([*strict, *which, *(str(folder) for folder in folders)]):
@@ -68,15 +74,19 @@ def make(folder: Path) -> None:
     if files_in(work / "sources") - set(files) or not mark.exists() or mark.read_bytes() != made_by:
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(site, ignore_errors=True)
-    write_changed(work / "sources", files)
+    changed = write_changed(work / "sources", files)
     say(f"{len(lessons())} lessons read, with their figures, solutions and terms")
-    build("html", work, site)
-    say("site written")
-    build("epub", work, epub)
-    say("EPUB written")
-    shutil.rmtree(folder / "jupyter_execute", ignore_errors=True)  # myst-nb makes it, and leaves it empty
-    mark.write_bytes(made_by)
-    shutil.copyfile(epub / EPUB, folder / EPUB)
+    if changed or not (mark.exists() and (site / "index.html").exists() and (folder / EPUB).exists()):
+        mark.unlink(missing_ok=True)  # until all is well
+        build("html", work, site)
+        say("site written")
+        build("epub", work, epub)
+        shutil.copyfile(epub / EPUB, folder / EPUB)
+        shutil.rmtree(folder / "jupyter_execute", ignore_errors=True)  # myst-nb makes it, and leaves it empty
+        mark.write_bytes(made_by)
+        say("EPUB written")
+    else:
+        say("nothing has changed since the last time")
     print(f"Open {site / 'index.html'} in a browser, or {folder / EPUB} in a reader.")
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from docutils import nodes
 from docutils.utils.math import MathError, latex2mathml
 from fontTools import subset
+from myst_nb.sphinx_ext import add_global_html_resources
 from sphinx.application import Sphinx
+from sphinx.builders.epub3 import Epub3Builder
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.logging import getLogger
 from sphinx.writers.html5 import HTML5Translator
@@ -69,6 +71,22 @@ def add_font(app: Sphinx) -> None:
     subset.save_font(font, str(folder / "formulas.woff"), options)
 
 
+class Book(Epub3Builder):
+    """Sphinx's EPUB, which also says which of its pages hold formulas: an EPUB must."""
+
+    def build_content(self) -> None:
+        add_global_html_resources(self.app, None)  # myst-nb's style sheet, which else comes too late for the EPUB
+        super().build_content()
+        pages, content = Path(self.outdir), Path(self.outdir) / "content.opf"
+
+        def declare(match: re.Match) -> str:
+            has_formulas = "<math" in (pages / match["page"]).read_text(encoding="utf-8")
+            return match[0] + ' properties="mathml"' if has_formulas else match[0]
+
+        item = r'<item id="[^"]+" href="(?P<page>[^"]+\.xhtml)" media-type="[^"]+"(?= />)'
+        content.write_text(re.sub(item, declare, content.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 # --------------------------------------------------------------------------------------------------------- sections
 
 
@@ -113,6 +131,7 @@ def mend_page(app: Sphinx, page: str, template: str, context: dict, doctree: nod
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
+    app.add_builder(Book, override=True)
     app.add_node(details, html=(visit_details, depart_details))
     app.add_post_transform(FoldDeeper)
     app.connect("builder-inited", add_font)
