@@ -22,7 +22,7 @@ import os
 import platform
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -58,7 +58,62 @@ class Experiment:
         return [self.parameters | {self.apart: [value]} for value in self.parameters[self.apart]]
 
 
-EXPERIMENTS: dict[str, Experiment] = {}
+NEWS_KINDS = ["bag of words", "LSTM, last state", "LSTM, mean of states"]
+NEWS_KINDS += ["transformer, last place", "transformer, mean", "transformer, no positions"]
+NEWS = Experiment(
+    "2-transformers",
+    "news_table",
+    {"kinds": NEWS_KINDS, "rates": [0.001, 0.003, 0.01, 0.03], "epochs": 5},
+    small={"kinds": NEWS_KINDS[:1], "rates": [0.01], "epochs": 1},
+    seeds=(0, 1, 2, 3, 4),
+)
+EXPERIMENTS = {
+    "bottleneck": Experiment(
+        "1-attention",
+        "bottleneck",
+        {"sizes": [24, 48, 96, 192], "steps": [420, 1680]},
+        small={"sizes": [8], "steps": [2]},
+        apart="sizes",
+    ),
+    "scores": Experiment(
+        "1-attention",
+        "compare_scores",
+        {
+            "names": ["none", "uniform", "chosen once", "dot", "scaled dot", "additive"],
+            "rates": [0.003, 0.012, 0.036],
+        },
+        small={"names": ["none", "chosen once"], "rates": [0.012], "steps": 2},
+        apart="names",
+    ),
+    "rates": Experiment(
+        "1-attention",
+        "pair_rates",
+        {"names": ["dot", "scaled dot"], "rates": [0.003, 0.036]},
+        small={"names": ["dot"], "rates": [0.003], "steps": 2},
+        apart="names",
+    ),
+    "ablation": Experiment(
+        "2-transformers",
+        "ablation",
+        {"names": ["nothing", "positions", "attention", "choice", "heads"], "steps": 600, "lr": 0.003},
+        small={"names": ["heads"], "steps": 3},
+        seeds=tuple(range(8)),
+    ),
+    "depth": Experiment(
+        "2-transformers",
+        "depth",
+        {"rates": [0.001, 0.003, 0.01], "steps": 200},
+        small={"rates": [0.003], "steps": 3},
+    ),
+    "cost": Experiment(
+        "2-transformers",
+        "cost",
+        {"lengths": [16, 32, 64, 128, 256, 512, 1024, 2048]},
+        small={"lengths": [16]},
+    ),
+    "news_sample": NEWS,
+    "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
+}
 
 
 def cells_of(experiment: Experiment) -> list[str]:
@@ -78,8 +133,18 @@ def cells_of(experiment: Experiment) -> list[str]:
 
 def code_hash(experiment: Experiment) -> str:
     """A hash of what these cells compute: another layout or comment gives the same, another number does not."""
-    trees = [ast.dump(ast.parse(source)) for source in cells_of(experiment)]
-    return sha256("\n".join(trees).encode()).hexdigest()[:16]
+    trees = [meaning(ast.parse(source)) for source in cells_of(experiment)]
+    return sha256(repr(trees).encode()).hexdigest()[:16]
+
+
+def meaning(part: object) -> object:
+    """A syntax tree as tuples, the same in each Python: newer ones add fields, which are empty for older code."""
+    if isinstance(part, list):
+        return [meaning(item) for item in part]
+    if isinstance(part, ast.AST):
+        fields = [(name, meaning(value)) for name, value in ast.iter_fields(part) if value is not None and value != []]
+        return (type(part).__name__, fields)
+    return part
 
 
 def rows_of(experiment: Experiment, parameters: dict[str, Any], seed: int, news: str = "sample") -> list[dict]:
@@ -105,7 +170,14 @@ def take(name: str, seed: int, parameters: dict[str, Any], news: str) -> tuple[s
     begin, path = time.perf_counter(), kept(name, seed, parameters)
     if not path.exists():
         rows = rows_of(EXPERIMENTS[name], parameters, seed, news)
-        torchnlp._write(path, json.dumps(rows).encode())
+        torch.set_num_threads(1)  # as in the kernel, for the line that names the machine
+        content = {
+            "date": datetime.date.today().isoformat(),
+            "machine": machine(),
+            "versions": f"torch {version('torch')}, Python {platform.python_version()}",
+            "rows": rows,
+        }
+        torchnlp._write(path, json.dumps(content).encode())
     apart = EXPERIMENTS[name].apart
     values = f", {apart} {parameters[apart]}" if apart else ""
     return f"{name}, seed {seed}{values}", time.perf_counter() - begin
@@ -119,19 +191,15 @@ def kept(name: str, seed: int, parameters: dict[str, Any]) -> Path:
 
 
 def write(name: str, given: str) -> Path:
-    """Put the rows of all runs together, with where they come from; return the file."""
+    """Put the rows of all runs together, with where they come from, which may be two machines; return the file."""
     experiment = EXPERIMENTS[name]
     files = [kept(name, seed, parameters) for seed in experiment.seeds for parameters in experiment.runs()]
-    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
-    content = {
-        "experiment": name,
-        "lesson": experiment.lesson,
-        "command": given,
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "versions": f"torch {version('torch')}, Python {platform.python_version()}",
-        "code": code_hash(experiment),
-    }
+    runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    rows = [row for run in runs for row in run["rows"]]
+    content = {"experiment": name, "lesson": experiment.lesson, "command": given}
+    content["date"] = max(run["date"] for run in runs)
+    content |= {key: " and ".join(sorted({run[key] for run in runs})) for key in ("machine", "versions")}
+    content["code"] = code_hash(experiment)
     lines = ",\n".join("  " + json.dumps(row) for row in rows)
     head = json.dumps(content, indent=1, ensure_ascii=False).removesuffix("\n}")
     path = torchnlp.RECORDED_FOLDER / f"{name}.json"
@@ -150,7 +218,6 @@ def main() -> int:
         parser.error(f"there is no experiment {unknown[0]!r}: choose from {', '.join(EXPERIMENTS)}")
     news = arguments.news if arguments.news == "ag_news" else str(Path(arguments.news).resolve())
     jobs = [(name, seed, run) for name in names for seed in EXPERIMENTS[name].seeds for run in EXPERIMENTS[name].runs()]
-    torch.set_num_threads(1)  # as in the kernels, for the line that names the machine
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
         source = {name: news if EXPERIMENTS[name].on_ag_news else "sample" for name in names}
         waiting = [pool.submit(take, *job, source[job[0]]) for job in jobs]

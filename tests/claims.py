@@ -1,6 +1,7 @@
 """Made-up results for each claim of each lesson: good ones, and one change for each assertion that breaks it."""
 
 import math
+import statistics
 from types import SimpleNamespace
 
 import torch
@@ -9,66 +10,201 @@ from transformers import BertConfig
 ONE, TWO = torch.ones(2, 3), torch.full((2, 3), 2.0)
 FOUR, SIX = torch.ones(4), torch.ones(6)
 SIZES = [1, 4, 16, 64, 256, 1024]
+WITH = SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0})
+WITHOUT = SimpleNamespace(exact={1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9, 3: 0.68})
+PLAIN = {"attention": False, "size": 192, "exact 3": 0.01}
+ATTENDING = {"attention": True, "size": 96, "exact 3": 0.98}
+KINDS = ("year", "month in digits", "month in words", "day")
+KEPT = {
+    (name, kind): share
+    for name, *shares in (
+        ("nothing", 1.0, 1.0, 1.0, 1.0),
+        ("1 at random", 1.0, 1.0, 1.0, 1.0),
+        ("1 of the same part", 1.0, 1.0, 1.0, 1.0),
+        ("the heaviest", 0.58, 0.82, 0.89, 0.22),
+        ("the 3 heaviest", 0.51, 0.54, 0.63, 0.22),
+        ("a guess", 0.56, 0.44, 0.46, 0.22),
+    )
+    for kind, share in zip(KINDS, shares, strict=True)
+}
+SURPLUS = {("day", 0, "day"): 0.9, ("day", 1, "day"): 0.1, ("day", 1, "year"): 0.8, ("year", 1, "day"): 0.1}
+REACHED = {(score, 3): [0.0] * 3 for score in ("none", "uniform", "chosen once")} | {("scaled dot", 3): [0.98] * 3}
+SCORES = {"dot": [{"exact 3": 0.57}], "scaled dot": [{"exact 3": 0.98}], "additive": [{"exact 3": 0.95}]}
+TRIED = {
+    (score, *rates): {"exact 3": exact, "largest weight": weight}
+    for score, *rates, exact, weight in (
+        ("dot", 0.003, 0.003, 0.57, 0.76),
+        ("dot", 0.012, 0.003, 1.0, 0.74),
+        ("dot", 0.012, 0.012, 0.0, 0.99),
+        ("scaled dot", 0.012, 0.012, 0.99, 0.76),
+        ("scaled dot", 0.012, 0.036, 0.0, 0.99),
+        ("additive", 0.036, 0.036, 0.01, 0.4),
+    )
+}
+
+
+def recorded(*rows: dict) -> SimpleNamespace:
+    """What stands for a recorded experiment."""
+    return SimpleNamespace(rows=list(rows))
+
+
+# lesson 2
+PARTS = ("year", "month", "day")
+EACH = dict.fromkeys(PARTS, 1.0)
+KEPT_PARTS = {None: EACH, **{hidden: {**EACH, hidden: 0.1} for hidden in PARTS}}
+MOVED = {
+    "encoder": torch.ones(6, 6),
+    "decoder": torch.ones(6, 6).tril(),
+    "encoder-decoder, source replaced": torch.ones(6, 6),
+    "encoder-decoder, written replaced": torch.ones(6, 6).tril(),
+}
+IN_BITS = {"untrained": 5.9, "letters": 4.3, "pairs": 3.65, "control": 3.7, "trained": 3.2}
+ACCURACIES = {"nothing": [1.0, 0.99], "positions": [0.3], "attention": [0.13], "choice": [0.31], "heads": [0.75, 0.8]}
+MEDIANS = {"attention": [0.001, 0.9], "LSTM": [0.002, 0.5], "GRU": [0.02, 0.7]}
+MEANS = {
+    (source, kind): share
+    for source in ("sample", "AG News")
+    for kind, share in (
+        ("bag of words", 0.87),
+        ("LSTM, last state", 0.7),
+        ("LSTM, mean of states", 0.8),
+        ("transformer, mean", 0.85),
+    )
+}
+
+
+def ablated(**changed):
+    """The two networks of lesson 2's ablation, each with its row; changed ones as (start, accuracy)."""
+    pairs = {"nothing": (1.5, 0.99), "heads": (1.5, 0.75)} | changed
+    return {name: (None, {"start": start, "accuracy": accuracy}) for name, (start, accuracy) in pairs.items()}
+
+
 CLAIMS = {
     "1-attention": {
-        "toy-matrix-claim": (
+        "toy-claim": (
             {
                 "weights_by_loop": FOUR / 4,
                 "weights_by_matrix": FOUR / 4,
                 "context_by_loop": torch.tensor([1.0, 0.5]),
                 "context_by_matrix": torch.tensor([1.0, 0.5]),
-            },
-            [{"weights_by_matrix": FOUR / 5}, {"context_by_matrix": torch.tensor([1.0, 0.6])}],
-        ),
-        "module-claim": (
-            {
-                "weights_by_loop": FOUR / 4,
-                "context_by_loop": torch.tensor([1.0, 0.5]),
                 "weights_by_module": torch.tensor([[[0.25] * 4 + [0.0] * 2]]),
                 "context_by_module": torch.tensor([[[1.0, 0.5]]]),
-                "weights_unmasked": torch.tensor([[[0.1] * 4 + [0.3] * 2]]),
+                "context_by_library": torch.tensor([[[1.0, 0.5]]]),
+                "weights_unmasked": torch.tensor([[[0.0] * 4 + [0.5] * 2]]),
             },
             [
-                {"weights_by_loop": FOUR / 5},
+                {"weights_by_matrix": FOUR / 5},
+                {"context_by_matrix": torch.tensor([1.0, 0.6])},
+                {"weights_by_module": torch.tensor([[[0.2] * 4 + [0.0] * 2]])},
                 {"context_by_module": torch.tensor([[[1.0, 0.6]]])},
+                {"context_by_library": torch.tensor([[[1.0, 0.6]]])},
                 {"weights_by_module": torch.tensor([[[0.25] * 4 + [0.01] * 2]])},
                 {"weights_unmasked": torch.tensor([[[0.25] * 4 + [0.0] * 2]])},
             ],
         ),
-        "encoder-claim": (
-            {"moved_with_packing": 1e-7, "moved_without_packing": 1.4},
-            [{"moved_with_packing": 0.01}, {"moved_without_packing": 1e-7}],
-        ),
-        "forced-claim": (
-            {"forced_token": 0.8, "without_token": {2: 0.6}},
-            [{"forced_token": 0.5}],
-        ),
-        "bottleneck-claim": (
+        "encoder-claim": ({"moved": [1e-7, 1.4]}, [{"moved": [0.01, 1.4]}, {"moved": [1e-7, 1e-7]}]),
+        "results-claim": (
             {
-                "with_exact": {1: 1.0, 2: 0.98, 3: 0.95, 4: 0.0},
-                "without_exact": {1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0},
-                "without_token": {1: 0.9, 2: 0.78, 3: 0.68, 4: 0.5},
-                "untrained_exact": {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0},
+                "weights_without": {"encoder": ONE},
+                "weights_with": {"encoder": ONE, "W": TWO},
+                "untrained_exact": {1: 0.0, 4: 0.0},
+                "constant_exact": {1: 0.0, 4: 0.0},
+                "constant_token": {1: 0.55, 4: 0.55},
+                "with_attention": WITH,
+                "without": WITHOUT,
             },
             [
-                {"with_exact": {1: 1.0, 2: 0.98, 3: 0.79, 4: 0.0}},
-                {"without_exact": {1: 0.9, 2: 0.7, 3: 0.6, 4: 0.0}},
-                {"without_exact": {1: 1.0, 2: 0.01, 3: 0.0, 4: 0.0}},
-                {"without_token": {1: 0.7, 2: 0.7, 3: 0.68, 4: 0.5}},
-                {"with_exact": {1: 1.0, 2: 0.98, 3: 0.95, 4: 0.9}},
-                {"untrained_exact": {1: 0.1, 2: 0.0, 3: 0.0, 4: 0.0}},
+                {"weights_with": {"encoder": TWO, "W": TWO}},
+                {"untrained_exact": {1: 0.1, 4: 0.0}},
+                {"constant_exact": {1: 0.1, 4: 0.0}},
+                {"constant_token": {1: 0.55, 4: 0.3}},
+                {"with_attention": SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.6, 4: 0.0})},
+                {"without": SimpleNamespace(exact={1: 0.9, 2: 0.7, 3: 0.6, 4: 0.0}, token={1: 0.9, 3: 0.68})},
+                {"without": SimpleNamespace(exact={1: 1.0, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.9, 3: 0.68})},
+                {"without": SimpleNamespace(exact={1: 0.3, 2: 0.01, 3: 0.0, 4: 0.0}, token={1: 0.7, 3: 0.68})},
+                {"with_attention": SimpleNamespace(exact={1: 1.0, 2: 0.98, 3: 0.95, 4: 0.9})},
             ],
         ),
-        "errors-claim": (
-            {"first": {"year": 0.2, "day": 0.8}, "second": {"year": 0.5, "day": 0.1}},
+        "forced-claim": ({"forced_token": 0.8, "without": SimpleNamespace(token={2: 0.6})}, [{"forced_token": 0.5}]),
+        "bottleneck-claim": (
+            {"live": [(0.3, [0.2, 0.4]), (1.0, [0.97, 0.99])], "record": recorded(PLAIN, ATTENDING)},
             [
-                {"second": {"year": 0.95, "day": 0.7}},
-                {"second": {"year": 0.25, "day": 0.1}},
+                {"live": [(0.3, [0.2, 0.4]), (0.6, [0.97, 0.99])]},
+                {"record": recorded({**PLAIN, "exact 3": 0.5}, ATTENDING)},
+                {"record": recorded(PLAIN, {**ATTENDING, "exact 3": 0.5})},
+                {"record": recorded(PLAIN, {**ATTENDING, "size": 24, "steps": 1680, "exact 3": 0.5})},
+            ],
+        ),
+        "controls-claim": (
+            {
+                "reached": REACHED,
+                "gains": [0.98] * 3,
+                "once": torch.full((2, 3, 4), 0.25),
+                "with_attention": WITH,
+            },
+            [
+                {"reached": {**REACHED, ("chosen once", 3): [0.0, 0.5, 0.0]}},
+                {"reached": {**REACHED, ("scaled dot", 3): [0.98, 0.7, 0.98]}},
+                {"gains": [0.98, 0.4, 0.98]},
+                {"once": torch.eye(3).expand(2, 3, 3)},
+                {"with_attention": SimpleNamespace(exact={3: 0.6})},
+            ],
+        ),
+        "alignment-claim": (
+            {"KINDS": KINDS, "kept": KEPT},
+            [
+                {"kept": {**KEPT, ("1 of the same part", "day"): 0.8}},
+                {"kept": {**KEPT, ("the heaviest", "day"): 0.55}},
+                {"kept": {**KEPT, ("the heaviest", "year"): 0.9}},
+                {"kept": {**KEPT, ("the heaviest", "month in words"): 0.4}},
+                {"kept": {**KEPT, ("the 3 heaviest", "month in words"): 0.9}},
             ],
         ),
         "mass-claim": (
-            {"masses": {"year": (0.7, 0.09), "month": (0.2, 0.1), "day": (0.9, 0.04)}},
-            [{"masses": {"year": (0.2, 0.09), "month": (0.2, 0.1), "day": (0.2, 0.04)}}],
+            {"masses": {"year": (0.7, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}},
+            [{"masses": {"year": (0.1, 0.09), "month": (0.5, 0.1), "day": (0.9, 0.04)}}],
+        ),
+        "order-claim": (
+            {"surplus": SURPLUS},
+            [
+                {"surplus": {**SURPLUS, ("day", 0, "day"): 0.2}},
+                {"surplus": {**SURPLUS, ("day", 1, "year"): 0.2}},
+                {"surplus": {**SURPLUS, ("year", 1, "day"): 0.7}},
+            ],
+        ),
+        "scores-claim": (
+            {
+                "scores": SCORES,
+                "first": {0: {"dot": 0.006, "scaled dot": 0.001}},
+                "at_start": 0.1,
+            },
+            [
+                {"scores": {**SCORES, "additive": [{"exact 3": 0.95}, {"exact 3": 0.5}]}},
+                {"scores": {**SCORES, "dot": [{"exact 3": 0.95}]}},
+                {"first": {0: {"dot": 0.002, "scaled dot": 0.001}}},
+                {"at_start": 0.9},
+            ],
+        ),
+        "pair-claim": ({"losses_of_pair": [2.5, 2.4], "losses_of_train": [2.5, 2.4]}, [{"losses_of_pair": [2.5, 2.3]}]),
+        "rates-claim": (
+            {"tried": TRIED},
+            [
+                {"tried": {**TRIED, ("dot", 0.012, 0.012): {"exact 3": 0.6, "largest weight": 0.99}}},
+                {"tried": {**TRIED, ("dot", 0.003, 0.003): {"exact 3": 0.95, "largest weight": 0.76}}},
+                {"tried": {**TRIED, ("scaled dot", 0.012, 0.036): {"exact 3": 0.6, "largest weight": 0.99}}},
+                {"tried": {**TRIED, ("dot", 0.012, 0.012): {"exact 3": 0.0, "largest weight": 0.9}}},
+                {"tried": {**TRIED, ("scaled dot", 0.012, 0.036): {"exact 3": 0.0, "largest weight": 0.9}}},
+                {"tried": {**TRIED, ("additive", 0.036, 0.036): {"exact 3": 0.6, "largest weight": 0.4}}},
+                {"tried": {**TRIED, ("additive", 0.036, 0.036): {"exact 3": 0.01, "largest weight": 0.9}}},
+            ],
+        ),
+        "unmasked-claim": (
+            {"shares": {"with the mask": 0.0, "without": 0.03, "untrained, without": 0.7}},
+            [
+                {"shares": {"with the mask": 0.1, "without": 0.03, "untrained, without": 0.7}},
+                {"shares": {"with the mask": 0.0, "without": 0.3, "untrained, without": 0.7}},
+                {"shares": {"with the mask": 0.0, "without": 0.03, "untrained, without": 0.2}},
+            ],
         ),
         "explanation-claim": (
             {
@@ -76,108 +212,171 @@ CLAIMS = {
                 "decisive": 4,
                 "heavy_effect": 0.0,
                 "decisive_effect": 0.9,
+                "disagree": {"year": 0.0, "month": 0.3, "day": 0.01},
             },
-            [{"heavy": 4}, {"heavy_effect": 0.4}, {"decisive_effect": 0.3}],
+            [
+                {"heavy": 4},
+                {"heavy_effect": 0.6},
+                {"decisive_effect": 0.3},
+                {"disagree": {"year": 0.3, "month": 0.3, "day": 0.01}},
+            ],
         ),
         "dot-claim": (
             {
                 "sizes": SIZES,
-                "variances": [float(size) for size in SIZES],
-                "scaled_variances": [1.0] * len(SIZES),
-                "largest": [[0.2, 0.2], [0.96, 0.25]],
+                "variances": [[float(size), 1.0] for size in SIZES],
+                "passed": [[0.8, 0.8], [0.1, 0.75]],
+                "saturated": [[0.0, 0.0], [0.9, 0.0]],
             },
             [
-                {"variances": [1.0] * len(SIZES)},
-                {"scaled_variances": [float(size) for size in SIZES]},
-                {"largest": [[0.2, 0.2], [0.5, 0.25]]},
-                {"largest": [[0.2, 0.2], [0.96, 0.9]]},
+                {"variances": [[1.0, 1.0]] * len(SIZES)},
+                {"variances": [[float(size), float(size)] for size in SIZES]},
+                {"passed": [[0.8, 0.8], [0.6, 0.75]]},
+                {"passed": [[0.8, 0.8], [0.1, 0.2]]},
+                {"saturated": [[0.0, 0.0], [0.5, 0.0]]},
+                {"saturated": [[0.0, 0.0], [0.9, 0.2]]},
             ],
         ),
-        "dot-library-claim": ({"by_formula": SIX, "by_library": SIX}, [{"by_library": SIX / 2}]),
-        "cost-parameters-claim": ({"extra": 6176, "predicted_extra": 6176}, [{"extra": 6177}]),
     },
     "2-transformers": {
-        "toy-claim": (
+        "attention-claim": (
             {
-                "weights_by_loop": SIX / 6,
-                "weights_by_matrix": SIX / 6,
-                "output_by_loop": SIX,
-                "output_by_matrix": SIX,
-                "output_by_library": SIX,
-            },
-            [{"weights_by_matrix": SIX / 5}, {"output_by_matrix": SIX / 2}, {"output_by_library": SIX / 2}],
-        ),
-        "masks-claim": (
-            {
-                "by_formula": torch.tensor([[math.nan, math.nan], [1.0, 1.0]]),
-                "by_library": torch.tensor([[0.0, 0.0], [1.0, 1.0]]),
+                "output_by_loop": SIX.cumsum(0),
+                "output_by_matrix": SIX.cumsum(0),
+                "output_by_library": SIX.cumsum(0),
+                "masked": {"both masks": torch.tensor([[1.0, 0.0], [0.4, 0.6]])},
+                "masks": {"both masks": torch.tensor([[True, False], [True, True]])},
+                "order": [5, 4, 3, 2, 1, 0],
+                "first": {"no mask": SIX.cumsum(0), "causal mask": SIX.cumsum(0)},
+                "second": {"no mask": SIX.cumsum(0).flip(0), "causal mask": SIX.cumsum(0)},
             },
             [
-                {"by_formula": torch.tensor([[0.0, 0.0], [1.0, 1.0]])},
-                {"by_library": torch.tensor([[0.5, 0.5], [1.0, 1.0]])},
-                {"by_library": torch.tensor([[0.0, 0.0], [1.0, 0.9]])},
+                {"output_by_matrix": SIX},
+                {"output_by_library": SIX},
+                {"masked": {"both masks": torch.tensor([[0.9, 0.1], [0.4, 0.6]])}},
+                {"second": {"no mask": SIX.cumsum(0), "causal mask": SIX.cumsum(0)}},
+                {"second": {"no mask": SIX.cumsum(0).flip(0), "causal mask": SIX.cumsum(0).flip(0)}},
             ],
         ),
-        "permute-claim": (
-            {"output_shuffled": FOUR.cumsum(0).flip(0), "output_by_matrix": FOUR.cumsum(0), "shuffled": [3, 2, 1, 0]},
-            [{"output_shuffled": FOUR.cumsum(0)}],
+        "three-left-claim": (
+            {
+                "table": torch.ones(16, 4).cumsum(0),
+                "turned": torch.ones(16, 4).cumsum(0) - 3,
+                "peaks": torch.arange(-3, 13).clamp(min=0),
+            },
+            [{"turned": torch.ones(16, 4).cumsum(0) - 2}, {"peaks": torch.arange(-3, 13)}],
         ),
-        "positions-claim": (
-            {"products": torch.ones(64, 64)},
-            [{"products": torch.ones(64, 64).cumsum(0)}],
-        ),
-        "order-claim": (
-            {"order": {"no positions": 0.5, "sinusoidal": 1.0, "learned": 1.0}},
+        "empty-row-claim": (
+            {
+                "empty": torch.tensor([True] * 3 + [False] * 3),
+                "left_output": torch.tensor([[math.nan]] * 3 + [[1.0]] * 3),
+                "left_weighted": torch.ones(6, 6),
+                "masked": {"both masks": torch.ones(6, 6)},
+                "library_left": torch.tensor([[0.0]] * 3 + [[1.0]] * 3),
+            },
             [
-                {"order": {"no positions": 0.65, "sinusoidal": 1.0, "learned": 1.0}},
-                {"order": {"no positions": 0.5, "sinusoidal": 0.5, "learned": 1.0}},
+                {"left_output": torch.tensor([[0.0]] * 3 + [[1.0]] * 3)},
+                {"left_weighted": torch.zeros(6, 6)},
+                {"library_left": torch.zeros(6, 1)},
             ],
-        ),
-        "heads-claim": (
-            {"heads_output": ONE, "library_output": ONE, "heads_weights": ONE / 3, "library_weights": ONE / 3},
-            [{"library_output": TWO}, {"library_weights": ONE / 2}],
         ),
         "block-claim": (
-            {"pairs": {True: (ONE, ONE), False: (TWO, TWO)}},
-            [{"pairs": {True: (ONE, TWO), False: (TWO, TWO)}}, {"pairs": {True: (ONE, ONE), False: (TWO, ONE)}}],
+            {"equal": {"attention": (ONE, ONE), "pre-norm": (TWO, TWO)}},
+            [{"equal": {"attention": (ONE, ONE), "pre-norm": (ONE, TWO)}}],
         ),
         "parameters-claim": ({"counted": 7_087_872, "predicted": 7_087_872}, [{"counted": 7_087_871}]),
-        "decoder-claim": (
+        "ablation-claim": (
             {
-                "decoder_output": torch.ones(2, 5, 16),
-                "decoder_library": torch.ones(2, 5, 16),
-                "decoder_other": torch.ones(2, 5, 16).index_fill(1, torch.tensor(4), 2.0),
+                "statistics": statistics,
+                "record": SimpleNamespace(rows=[{"seed": 0, "start": 1.5}] * 2 + [{"seed": 1, "start": 1.6}] * 2),
+                "live": ablated(),
+                "accuracies": ACCURACIES,
+                "frequent": 0.3,
+                "removed": [[0.2, 1.0, 1.0, 1.0], [1.0, 0.2, 1.0, 1.0], [1.0, 1.0, 0.2, 1.0], [1.0, 1.0, 1.0, 0.2]],
             },
             [
-                {"decoder_library": torch.zeros(2, 5, 16)},
-                {"decoder_other": torch.full((2, 5, 16), 2.0)},
-                {"decoder_other": torch.ones(2, 5, 16)},
+                {"record": SimpleNamespace(rows=[{"seed": 0, "start": 1.5}, {"seed": 0, "start": 1.6}])},
+                {"live": ablated(heads=(1.6, 0.75))},
+                {"accuracies": {**ACCURACIES, "nothing": [0.8, 0.89]}},
+                {"accuracies": {**ACCURACIES, "attention": [0.13, 0.3]}},
+                {"accuracies": {**ACCURACIES, "positions": [0.5, 0.5]}},
+                {"accuracies": {**ACCURACIES, "choice": [0.5, 0.5]}},
+                {"accuracies": {**ACCURACIES, "heads": [0.75, 0.95]}},
+                {"accuracies": {**ACCURACIES, "heads": [0.64, 0.64]}},
+                {"live": ablated(nothing=(1.5, 0.5))},
+                {"live": ablated(heads=(1.5, 0.4))},
+                {"removed": [[0.8, 1.0, 1.0, 1.0]] * 4},
+            ],
+        ),
+        "depth-claim": (
+            {
+                "orders": {"pre-norm": {"start": 1.5}, "post-norm": {"start": 1.5}},
+                "least": {"pre-norm": 0.5, "post-norm": 0.9},
+            },
+            [
+                {"orders": {"pre-norm": {"start": 1.5}, "post-norm": {"start": 1.6}}},
+                {"least": {"pre-norm": 0.95, "post-norm": 0.9}},
+            ],
+        ),
+        "family-claim": (
+            {
+                "moved": MOVED,
+                "causal": lambda size: torch.ones(size, size, dtype=torch.bool).tril(),
+                "in_bits": IN_BITS,
+                "is_news": True,
+            },
+            [
+                {"moved": {**MOVED, "encoder": torch.ones(6, 6).tril()}},
+                {"moved": {**MOVED, "decoder": torch.ones(6, 6)}},
+                {"moved": {**MOVED, "decoder": torch.zeros(6, 6)}},
+                {"moved": {**MOVED, "encoder-decoder, source replaced": torch.zeros(6, 6)}},
+                {"moved": {**MOVED, "encoder-decoder, written replaced": torch.ones(6, 6)}},
+                {"in_bits": {**IN_BITS, "untrained": 4.4}},
+                {"in_bits": {**IN_BITS, "letters": 3.5}},
+                {"in_bits": {**IN_BITS, "control": 4.0}},
+                {"in_bits": {**IN_BITS, "trained": 3.65}},
+                {"in_bits": {**IN_BITS, "pairs": 3.25, "control": 3.4}},
             ],
         ),
         "dates-claim": (
-            {"untrained_exact": 0.0, "dates_exact": 0.95},
-            [{"untrained_exact": 0.1}, {"dates_exact": 0.7}],
-        ),
-        "news-padding-claim": ({"moved_by_padding": 1e-7}, [{"moved_by_padding": 0.01}]),
-        "news-count-claim": ({"news_counted": 369_028, "news_predicted": 369_028}, [{"news_counted": 369_027}]),
-        "news-claim": (
             {
-                "is_news": True,
-                "trained_loss": 0.1,
-                "untrained_loss": 1.4,
-                "train_dataset": [0] * 1000,
-                "untrained_accuracy": 0.25,
-                "lstm_accuracy": 0.55,
-                "bag_accuracy": 0.87,
-                "transformer_accuracy": 0.85,
+                "statistics": statistics,
+                "test_dates": [0] * 300,
+                "right": {"untrained": 0, "trained": 297},
+                "masses": {"year": 0.5, "month": 0.4, "day": 0.6},
+                "uniform": {"year": 0.2, "month": 0.2, "day": 0.1},
+                "PARTS": PARTS,
+                "kept": KEPT_PARTS,
             },
             [
-                {"trained_loss": 1.5},
-                {"trained_loss": 1.5, "is_news": False},
-                {"untrained_accuracy": 0.5},
-                {"untrained_accuracy": 0.25, "transformer_accuracy": 0.4, "lstm_accuracy": 0.3},
-                {"lstm_accuracy": 0.9},
-                {"train_dataset": [0] * 15_000, "transformer_accuracy": 0.81},
+                {"right": {"untrained": 20, "trained": 297}},
+                {"right": {"untrained": 0, "trained": 200}},
+                {"masses": {"year": 0.2, "month": 0.2, "day": 0.1}},
+                {"kept": {**KEPT_PARTS, "month": EACH}},
+                {"kept": {**KEPT_PARTS, "month": dict.fromkeys(PARTS, 0.1)}},
+            ],
+        ),
+        "cached-claim": (
+            {"with_cache": torch.eye(3), "without_cache": torch.eye(3)},
+            [{"with_cache": torch.eye(3) + 0.1}, {"with_cache": torch.eye(3) - 2 * torch.eye(3)}],
+        ),
+        "news-claim": (
+            {
+                "medians": MEDIANS,
+                "tables": {"sample": {}, "AG News": {}},
+                "means": MEANS,
+                "is_news": True,
+                "accuracy": 0.86,
+                "live_source": "sample",
+            },
+            [
+                {"medians": {**MEDIANS, "attention": [0.001, 0.4]}},
+                {"medians": {**MEDIANS, "attention": [0.003, 0.9]}},
+                {"medians": {**MEDIANS, "GRU": [0.001, 0.4]}},
+                {"means": {**MEANS, ("AG News", "LSTM, mean of states"): 0.71}},
+                {"means": {**MEANS, ("AG News", "bag of words"): 0.71, ("AG News", "transformer, mean"): 0.71}},
+                {"means": {**MEANS, ("AG News", "transformer, mean"): 0.8}},
+                {"accuracy": 0.6},
             ],
         ),
     },

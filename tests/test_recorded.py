@@ -125,9 +125,9 @@ def test_an_experiment_runs_the_tagged_cells_and_no_other(record):
 def test_what_was_kept_is_not_computed_again_until_the_code_changes(record, tmp_path):
     record.take("squares", 5, {"numbers": [2, 3]}, "sample")
     (kept,) = record.RUNS.iterdir()
-    kept.write_text('[{"seed": 5, "square": -1}]', encoding="utf-8")
+    kept.write_text("{}", encoding="utf-8")
     record.take("squares", 5, {"numbers": [2, 3]}, "sample")
-    assert json.loads(kept.read_text(encoding="utf-8")) == [{"seed": 5, "square": -1}]
+    assert kept.read_text(encoding="utf-8") == "{}"
     write_lesson(tmp_path, body="0")
     record.take("squares", 5, {"numbers": [2, 3]}, "sample")
     assert len(list(record.RUNS.iterdir())) == 2
@@ -140,6 +140,14 @@ def test_a_record_is_written_whole_and_read_back(record, tmp_path):
     read = torchnlp.recorded("squares")
     assert [row["seed"] for row in read.rows] == [0, 0, 1, 1, 5, 5] and path.parent == tmp_path
     assert json.loads(path.read_text(encoding="utf-8"))["code"] == record.code_hash(record.EXPERIMENTS["squares"])
+
+
+def test_a_record_of_two_machines_names_both(record, monkeypatch):
+    for seed, words in ((0, "a small one"), (1, "a large one"), (5, "a small one")):
+        monkeypatch.setattr(record, "machine", lambda words=words: words)
+        record.take("squares", seed, {"numbers": [2, 3]}, "sample")
+    record.write("squares", "python benchmarks/record.py squares")
+    assert torchnlp.recorded("squares").machine == "a large one and a small one"
 
 
 def test_runs_apart_give_the_rows_of_one_run(record, monkeypatch):

@@ -445,7 +445,7 @@ def three_masks() -> Drawing:
     )
     page.rectangle(20, 20, 320, 635, PALE, edge=None, radius=12)
     page.text(180, 50, "One block", 26, bold=True)
-    page.text(180, 82, "only the mask changes", 20)
+    page.text(180, 82, "the mask changes", 20)
     page.text(150, 552, "$(B, T, D)$", 22)
     page.line((150, 534), (150, 480))
     height = draw_part(page, 150, 480, 176, "attention", -1, size=22)
@@ -615,7 +615,7 @@ def kv_cache() -> Drawing:
     page.mask(600, 616, 36, 1, 1, lambda i, j: True)
     page.text(646, 634, "pair in use", 20, "start")
     page.grid(820, 616, 36, 1, 1, tint(SKY, 0.3))
-    page.text(866, 634, "pair scored, not used", 20, "start")
+    page.text(866, 634, "pair scored again", 20, "start")
     return page
 
 
