@@ -169,7 +169,12 @@ def accumulated_gradients(function: Callable) -> str | None:
 def loss_scale(function: Callable) -> str | None:
     """Check exercise 4, ``loss_scale(gradients)``, on small gradients of which the largest in size is negative."""
     generator = new_generator()
-    power = whole_numbers(generator, 1, 10, 20)[0]
+    powers = (10 + torch.randperm(12, generator=generator)[:3]).tolist()
+    return next((hint for power in powers if (hint := _scale_fault(function, power, generator))), None)
+
+
+def _scale_fault(function: Callable, power: int, generator: torch.Generator) -> str | None:
+    """The hint for gradients of which the largest in size is a little more than one over two to this power."""
     largest = (1.1 + 0.8 * torch.rand(1, generator=generator).item()) * 2.0**-power
     gradients = [largest / 200 * numbers(generator, *shape) for shape in ((3, 4), (5,), (4,))]
     gradients[0][0, 0], gradients[1][0] = largest / 64, -largest
