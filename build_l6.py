@@ -429,8 +429,11 @@ for dtype in (torch.float32, torch.bfloat16):
     rates[dtype] = 2 * 512 * 384 * 1536 / seconds_of(torch.matmul, left, right)  # operations a second
     print(f"products in {str(dtype)[6:]:8} {rates[dtype] / 1e9:9,.0f} GFLOP/s")
 hidden = torch.randn(8, 64, 384, device=device)
-seconds_per_random_number = seconds_of(F.dropout, hidden, 0.1) / hidden.numel()
-print(f"dropout {1e9 * seconds_per_random_number:.2f} ns for each number")
+per_random_number = seconds_of(F.dropout, hidden, 0.1) / hidden.numel()
+config, all_weights = run[0].config, sum(weight.numel() for weight in run[0].parameters())
+L, D, H = config.num_hidden_layers, config.hidden_size, config.num_attention_heads
+absent = config.vocab_size - len({tokenizer.pad_token_id}.union(*pieces_of(timed_items)))
+print(f"dropout {1e9 * per_random_number:.2f} ns a number; {absent:,} of {config.vocab_size:,} words do not occur")
 """,
     IGNORED,
 )
@@ -469,29 +472,29 @@ def widths(grouped):
     return [list(map(len, pieces_of(batch))) for batch in batches_of(timed_items, OLD_LOOP | {"grouped": grouped})]
 
 
-config, both, tables = run[0].config, ("forward", "backward"), [widths(False), widths(True)]
-L, D = config.num_hidden_layers, config.hidden_size
-squares = sum(len(b) * max(b) ** 2 for b in tables[0])
-random_numbers = (2 * L + 1) * D * positions(tables[0]) + L * config.num_attention_heads * squares
-all_weights = sum(weight.numel() for weight in run[0].parameters())
-absent = config.vocab_size - len({tokenizer.pad_token_id}.union(*pieces_of(timed_items)))
+both, tables = ("forward", "backward"), [widths(False), widths(True)]
+random_numbers = (2 * L + 1) * D * positions(tables[0]) + L * H * sum(len(b) * max(b) ** 2 for b in tables[0])
 factors = {
     "tokenised together": {"tokenise": 0},
     "lengths grouped": dict.fromkeys(both, positions(tables[1]) / positions(tables[0])),
-    "no dropout": {"forward": max(0, 1 - random_numbers * seconds_per_random_number / parts["forward"])},
+    "no dropout": {"forward": max(0, 1 - random_numbers * per_random_number / parts["forward"])},
     "fused AdamW": {"optimizer": 7 / 20},
     "bfloat16": dict.fromkeys(both, min(1, rates[torch.float32] / rates[torch.bfloat16])),
     "last layer: one token": dict.fromkeys(both, 1 - 10 / 12 / L),
     "words that occur": {"optimizer": 1 - absent * D / all_weights},
 }
-print(f"{absent:,} of {config.vocab_size:,} word vectors do not occur; {all_weights:,} weights in all")
+regions = parts
+for name, change in factors.items():
+    after = predict(regions, change)
+    print(f"{name:22}{sum(after.values()) / sum(regions.values()):5.2f} of the time before it")
+    regions = after
 """,
     IGNORED,
 )
 md(
     "predicted-read",
     r"""
-About half of all weights are word vectors, and few texts look up few of them. What each factor means for the whole step depends on how long its region still is when the rung's turn comes; the table below computes that.
+Each line supposes that all changes before it were kept: the same factor means less where its region has become short. (About half of all weights are word vectors, and few texts look up few of them.) A prediction that is written down can be wrong in public. That is its use: where it misses, there is something to learn.
 
 ## Measure
 
@@ -782,7 +785,7 @@ assert all(dtype == torch.float32 for name, dtype in dtypes.items() if name != "
 md(
     "autocast-read",
     r"""
-Under autocast matrix products run in bfloat16: it casts their inputs, the weights too, each time. Everything else here is float32: the residual sum, because one of its terms is; the norm of it; the loss; the weight itself, its gradient, and the optimizer's averages. So autocast saves time in the products and some memory for activations, but none for weights and optimizer.
+Under autocast matrix products run in bfloat16: it casts their inputs, the weights too, each time. Everything else here is float32: the residual sum, because one of its terms is; the norm of it; the loss; the weight itself, its gradient, and the optimizer's averages. So autocast saves time in the products, but no memory for weights and optimizer.
 
 Each device has a list of operations that autocast keeps in float32, since they add up many numbers or make very large ones. On CUDA, softmax, layer norms, exponentials, sums and losses are on it ([the list](https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference)). On a CPU the losses are; softmax keeps the format of its input.
 
@@ -807,7 +810,6 @@ def forward_and_backward(form, *inputs):
 
 
 FORMS = {"eager": written_out, "sdpa": F.scaled_dot_product_attention}
-H = config.num_attention_heads
 for dtype in (torch.float32, torch.bfloat16):
     qkv = [torch.randn(8, H, 64, D // H, device=device).to(dtype).requires_grad_() for _ in range(3)]
     ms = {name: 1000 * seconds_of(forward_and_backward, form, *qkv) for name, form in FORMS.items()}
@@ -988,7 +990,7 @@ print(script.read_text(encoding="utf-8"))
 md(
     "start-read",
     r"""
-The shell command for this is `torchrun --nproc_per_node 2 two_processes.py FOLDER mean none sum`; the function above runs the same. Two lines make it data parallel: the share, `batch[rank::world_size]`, and `all_reduce`.
+The shell command for this is `torchrun --nproc_per_node 2 two_processes.py FOLDER mean none sum`; the function above runs the same. Three lines make it data parallel: the share `batch[rank::world_size]`, `all_reduce`, and the division by the world size.
 
 The file trains three times: with the mean of the gradients, without any exchange, and with the sum instead of the mean. The last two are controls. A comparison with one process is worth something only if mistakes would show.
 
@@ -1161,7 +1163,7 @@ torchrun --nnodes 2 --nproc_per_node 8 --rdzv_id news --rdzv_backend c10d --rdzv
          scripts/finetune.py /shared/runs/sixteen --batch-size 8 --iterations 500
 ```
 
-`--nnodes` is the number of machines, `--nproc_per_node` that of processes on each, one for a GPU. The first that arrives waits for the other. Nothing in the code changes. What you must think about is the learning: a step now takes 8 x 16 = 128 texts. With the same number of texts in all, that is fewer steps, and the learning rate should be chosen anew. After a kill, the same line with `--resume`, on both. If the machines have several networks, `NCCL_SOCKET_IFNAME` names the one to use.
+`--nnodes` is the number of machines, `--nproc_per_node` that of processes on each, one for each GPU. Start both within a minute, since the one waits for the other no longer than that. Nothing in the code changes. What you must think about is the learning: a step now takes 8 x 16 = 128 texts. With the same number of texts in all, that is fewer steps, and the learning rate should be chosen anew. After a kill, the same line with `--resume`, on both. If the machines have several networks, `NCCL_SOCKET_IFNAME` names the one to use.
 """,
 )
 md(
@@ -1513,7 +1515,7 @@ for name, microseconds in sorted(spent.items(), key=lambda pair: -pair[1])[:10]:
 """,
     IGNORED,
 )
-# OPERATIONS-READ: from operations: on a CPU in bfloat16 the backward pass of fused attention stands near the top; mm is
+# OPERATIONS-READ: from operations-show: on a CPU in bfloat16 the backward pass of fused attention stands near the top; mm is
 # the product of the backward pass, addmm that of the forward pass, with a bias added; copies are changes of format. On a
 # CPU in float32 mm and addmm stand at the top.
 md("operations-read", "OPERATIONS-READ")
