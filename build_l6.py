@@ -591,7 +591,7 @@ for rows, colour, shift, label in both_runs:
         ax.plot(row["ratio"], y, "o", color=COLOURS[colour], label=None if i else label)
 band = climbed[0]["band"]
 ax.axvspan(1 - band, 1 + band, color="gray", alpha=0.3, label="your noise band")
-ax.plot(predicted.values(), [names.index(name) for name in predicted], "kD", fillstyle="none", label="predicted")
+ax.plot([*predicted.values()], [names.index(name) for name in predicted], "kD", fillstyle="none", label="predicted")
 ax.set_yticks(range(len(names)), names)
 ax.invert_yaxis()
 ax.set(xlabel="time after the change / time before it")
@@ -681,7 +681,7 @@ for way, rows in {"old loop, rate of old courses": old_courses, **chart}.items()
     there, test = sum(row["held out"] >= 0.9 for row in rows), statistics.mean(row["test"] for row in rows)
     texts = [row["texts"] for row in rows]
     print(f"{way:30} rate {rows[0]['rate']:.0e}: {there} of {len(rows)} there, {texts} texts, test {test:.2f}")
-ax.plot(live["seconds"], "path", "*", color=COLOURS["orange"], markersize=14)
+ax.plot([live["seconds"]], ["path"], "*", color=COLOURS["orange"], markersize=14)
 ax.set(xlabel="seconds of training until 90 % of the held-out texts are right", xlim=(0, None))
 torchnlp.show(fig, "Seconds until 90 %, three seeds for each way. A star is your own run of the path, on your machine.")
 print(f"your own run: {live['texts']} texts, {live['seconds']:.1f} s, test {live['test']:.2f}")
@@ -930,7 +930,7 @@ for bar, (first, second) in bars.items():
         left += size
 ax.invert_yaxis()
 ax.set(xlabel=f"MB; {16 * all_weights / 1e6:.0f} of them for {all_weights / 1e6:.1f} million weights")
-ax.legend(loc="outside upper center", ncols=5)
+fig.legend(loc="outside upper center", ncols=5)
 ALT{Four stacked bars of megabytes with the same parameters, gradients and optimizer state. The activations of 32 texts are
 four times those of 8; in four parts they are those of 8; recomputed, the layers' inputs and one layer's inside.}
 torchnlp.show(fig, alt)
@@ -981,7 +981,7 @@ def torchrun(processes):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
 
 
 print(script.read_text(encoding="utf-8"))

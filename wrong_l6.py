@@ -178,7 +178,10 @@ def saved_in_place(lengths, batch_size):
 
 EACH_WRONG_6 = {
     (SIX, 1): [
-        ("padding_positions returned float", {"padding_positions": lambda batches: mean(map(len, batches)) + 0.5}),
+        (
+            "padding_positions returned float",
+            {"padding_positions": lambda batches: mean(list(map(len, batches))) + 0.5},
+        ),
         ("these are all positions", {"padding_positions": lambda batches: sum(max(b) * len(b) for b in batches)}),
         ("these are the pieces of text", {"padding_positions": lambda batches: sum(map(sum, batches))}),
         (
