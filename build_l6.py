@@ -1457,8 +1457,9 @@ code(
 words_before, words_all, words_some = (
     net.get_input_embeddings().weight.detach() for net in (fused_model, all_rows, some_rows)
 )
-looked_up = torch.zeros(len(words_all), dtype=torch.bool, device=device)
+looked_up = torch.zeros(len(words_all), dtype=torch.bool)
 looked_up[sorted({tokenizer.pad_token_id}.union(*rows_in_use))] = True
+looked_up = looked_up.to(device)
 words_decayed = words_before * (1 - 1e-4) ** 3  # rate times decay, three times
 """,
 )
