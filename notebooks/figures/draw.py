@@ -1366,11 +1366,394 @@ def windows() -> Drawing:
     return page
 
 
+# -------------------------------------------------------------------------------------- lesson 6: faster and bigger
+
+PROCESSES = (BLUE, ORANGE, GREEN, PURPLE)
+CHUNK, HIGH, APART = 52, 32, 18  # width and height of a chunk, and what lies between two processes
+Held = list[list[set[int]]]  # for each process, and each of its chunks, whose gradients are in the sum
+
+
+def ring_states(count: int) -> list[Held]:
+    """What each process holds before each turn of a ring all-reduce, and at the end."""
+    states = [[[{p} for _ in range(count)] for p in range(count)]]
+    for turn in range(2 * (count - 1)):
+        held = [[set(chunk) for chunk in row] for row in states[-1]]
+        for p in range(count):
+            chunk = (p - turn) % count
+            held[(p + 1) % count][chunk] |= states[-1][p][chunk]
+        states.append(held)
+    return states
+
+
+def draw_chunks(page: Drawing, left: float, top: float, held: Held) -> None:
+    """Draw the chunks of some processes, one row each: stripe k is filled where process k's gradient is in the sum."""
+    wide = CHUNK / len(PROCESSES)
+    for p, row in enumerate(held):
+        page.rectangle(left, top + (HIGH + APART) * p, CHUNK * len(row), HIGH, WHITE, edge=None, radius=0)
+    for k, colour in enumerate(PROCESSES):
+        places = [
+            (left + CHUNK * c + wide * k, top + (HIGH + APART) * p)
+            for p, row in enumerate(held)
+            for c, chunk in enumerate(row)
+            if k in chunk
+        ]
+        path = "".join(f"M{number(x)} {number(y)}h{number(wide)}v{HIGH}h-{number(wide)}z" for x, y in places)
+        if path:
+            page.add("path", d=path, fill=colour)
+    for p, row in enumerate(held):
+        y = top + (HIGH + APART) * p
+        edges = [((left + CHUNK * c, y), (left + CHUNK * c, y + HIGH)) for c in range(len(row) + 1)]
+        ends = [((left, y + d), (left + CHUNK * len(row), y + d)) for d in (0, HIGH)]
+        page.strokes(edges + ends, INK, 1.5)
+
+
+def draw_turn(page: Drawing, left: float, top: float, turn: int, held: Held) -> None:
+    """Draw what the processes hold before a turn, and which chunk each of them sends in it."""
+    page.text(left + 2 * CHUNK, top - 33, f"turn {turn % 3 + 1}", 22, bold=True)
+    draw_chunks(page, left, top, held)
+    for p in range(4):
+        chunk = (p - turn) % 4
+        x, y = left + CHUNK * (chunk + 0.5), top + (HIGH + APART) * p
+        page.frame(left + CHUNK * chunk - 2, y - 2, CHUNK + 4, HIGH + 4, INK, 5)
+        page.arrow((x, y + HIGH), (x, y + HIGH + APART), width=3)
+        if p == 3:
+            page.arrow((x, top - APART), (x, top), width=3)
+
+
+def ring() -> Drawing:
+    page = Drawing(
+        "ring",
+        "The ring all-reduce with four processes: three turns that add, three turns that hand out",
+        "Four processes, 0 to 3, one row each; each cuts its gradient into four chunks and sends one chunk a turn to "
+        "the next process, the last one to the first. A chunk has four stripes, and stripe k is filled where the "
+        "gradient of process k is in the sum. In turn 1 of reduce-scatter process 0 sends chunk 1, process 1 chunk 2, "
+        "and so on; the next process adds it to its own. After three turns each process holds one finished sum: "
+        "process 0 chunk 2, process 1 chunk 3, process 2 chunk 4, process 3 chunk 1. In the three turns of all-gather "
+        "the finished sums travel on in the same way, each in the place of an unfinished one. At the end all hold all "
+        "four sums, and each sent 3 + 3 chunks of 4: 2 (N - 1) / N of its gradient.",
+    )
+    states = ring_states(4)
+    for top, title, first in (
+        (10, "1. Reduce-scatter: the next one adds what it gets", 0),
+        (310, "2. All-gather: the next one keeps the finished sum", 3),
+    ):
+        page.rectangle(10, top, 905, 292, PALE, edge=None, radius=12)
+        page.text(30, top + 26, title, 26, "start", bold=True)
+        page.text(84, top + 55, "process", 20)
+        for p, colour in enumerate(PROCESSES):
+            page.box(84, top + 88 + HIGH / 2 + (HIGH + APART) * p, 56, HIGH, str(p), colour, bold=True)
+        for i in range(3):
+            draw_turn(page, 160 + 262 * i, top + 88, first + i, states[first + i])
+    page.rectangle(925, 10, 265, 292, tint(SKY, 0.25), edge=None, radius=12)
+    page.text(1057, 36, "The ring", 26, bold=True)
+    places = ((958, 82), (1020, 82), (1020, 146), (958, 146))
+    for p, (x, y) in enumerate(places):
+        page.box(x, y, 34, HIGH, str(p), PROCESSES[p], bold=True)
+    page.arrow((976, 82), (1002, 82))
+    page.arrow((1020, 99), (1020, 129))
+    page.arrow((1002, 146), (976, 146))
+    page.arrow((958, 129), (958, 99))
+    page.text(1048, 100, "each sends", 20, "start")
+    page.text(1048, 128, "to the next", 20, "start")
+    for y, chunk, name in (
+        (182, {0, 1}, "sum of 0 and 1"),
+        (222, {0, 1, 2, 3}, "finished sum"),
+        (262, {0}, "moves now"),
+    ):
+        draw_chunks(page, 938, y, [[chunk]])
+        page.text(1004, y + HIGH / 2, name, 20, "start")
+    page.frame(936, 260, CHUNK + 4, HIGH + 4, INK, 5)
+    page.rectangle(925, 310, 265, 292, tint(GREEN, 0.2), edge=None, radius=12)
+    page.text(1057, 336, "The end", 26, bold=True)
+    page.text(1057, 368, "all hold all sums", 20)
+    draw_chunks(page, 953, 398, states[-1])
+    page.text(
+        600, 622, "A row: one process, its gradient in 4 chunks, before the turn. After process 3 comes process 0.", 20
+    )
+    page.text(600, 653, "Each sent 3 + 3 chunks of 4: $2 (N \u2212 1) / N$ of its gradient", 24, bold=True)
+    return page
+
+
+# What training keeps for each parameter: its name, its bytes, its colour
+ADAM_STATE = (("parameters", 2, BLUE), ("gradients", 2, ORANGE), ("optimizer state", 12, GREEN))
+SHARDINGS = (  # name, what is sharded, formula, and how many of the three are sharded
+    ("DDP", "nothing sharded", "$2 + 2 + 12$", 0),
+    ("ZeRO-1", "optimizer state sharded", "$2 + 2 + 12 / N$", 1),
+    ("ZeRO-2", "gradients, too", "$2 + (2 + 12) / N$", 2),
+    ("ZeRO-3 = FSDP", "parameters, too", "$(2 + 2 + 12) / N$", 3),
+)
+BILLIONS, GPUS = 7.5, 64
+
+
+def bytes_of(sharded: int, gpus: int) -> list[float]:
+    """The bytes for each parameter on one GPU where the last ``sharded`` of the three are cut into ``gpus`` parts."""
+    return [size / (gpus if 3 - i <= sharded else 1) for i, (_, size, _) in enumerate(ADAM_STATE)]
+
+
+def zero() -> Drawing:
+    page = Drawing(
+        "zero",
+        "What each of N GPUs holds in data parallel training, from DDP to ZeRO-3",
+        "Four rows of bars, to scale for N = 64 GPUs: the bytes that one GPU holds for each parameter in mixed "
+        "precision with Adam. DDP: 2 for the parameter, 2 for its gradient, 12 for the optimizer state; with 7.5 "
+        "billion parameters 120 GB. ZeRO-1 shards the optimizer state: 2 + 2 + 12 / N, 31.4 GB. ZeRO-2 shards the "
+        "gradients, too: 2 + (2 + 12) / N, 16.6 GB. ZeRO-3, which is FSDP, shards the parameters, too: (2 + 2 + 12) / "
+        "N, 1.9 GB. What a GPU does not hold lies on the others. Below, the 16 bytes in large: the parameter and its "
+        "gradient in 16 bits, 2 bytes each, and the optimizer state, a copy of the parameter in float32 and Adam's two "
+        "averages m and v, 4 bytes each. Activations are not counted. Numbers: Rajbhandari and others 2020, figure 1.",
+    )
+    start, unit = 318, 29.5
+    page.text(start, 34, "Bytes for each parameter, on one GPU", 22, "start", bold=True)
+    page.text(1180, 22, "7.5 billion parameters,", 20, "end")
+    page.text(1180, 48, "$N$ = 64 GPUs", 20, "end")
+    for row, (name, what, formula, sharded) in enumerate(SHARDINGS):
+        y = 104 + 84 * row
+        page.rectangle(10, y - 38, 1180, 76, PALE, edge=None, radius=12)
+        page.text(28, y - 15, name, 24, "start", bold=True)
+        page.text(28, y + 17, what, 20, "start")
+        left, sizes = start, bytes_of(sharded, GPUS)
+        for (_, whole, colour), size in zip(ADAM_STATE, sizes, strict=True):
+            if size == whole:
+                page.box(left + unit * size / 2, y, unit * size, 48, str(whole), colour, size=24, bold=True, radius=0)
+            else:
+                page.rectangle(left, y - 24, unit * size, 48, colour, edge=None, radius=0)
+            left += unit * size
+        if sharded:
+            right = start + 16 * unit
+            page.rectangle(left + 3, y - 24, right - left - 3, 48, WHITE, edge=DIM, radius=0, dash="6 4")
+            page.text((left + right) / 2, y, "on the other GPUs", 20)
+        page.text(812, y, formula, 22, "start")
+        page.text(1180, y, f"{round(BILLIONS * sum(sizes), 1):g} GB", 28, "end", bold=True)
+    left, unit = 40, 70
+    page.rectangle(10, 402, 1180, 172, tint(SKY, 0.25), edge=None, radius=12)
+    page.text(40, 428, "The 16 bytes of mixed precision with Adam", 22, "start", bold=True)
+    for name, size, colour in (
+        ("parameter", 2, BLUE),
+        ("gradient", 2, ORANGE),
+        ("float32 parameter", 4, GREEN),
+        ("average $m$", 4, GREEN),
+        ("average $v$", 4, GREEN),
+    ):
+        x = left + unit * size / 2
+        page.box(x, 482, unit * size, 68, "", colour, radius=0)
+        page.text(x, 467, name, 20, colour=ink_on(colour))
+        page.text(x, 497, f"{size} bytes", 20, colour=ink_on(colour))
+        left += unit * size
+    page.bracket(40, 318, 526, -6)
+    page.text(179, 549, "in 16 bits", 20)
+    page.bracket(322, 1160, 526, -6)
+    page.text(741, 549, "optimizer state: 12 bytes, in float32", 20)
+    page.text(28, 606, "sharded: cut into $N$ parts, one on each GPU. Not counted: activations.", 22, "start")
+    page.text(28, 644, "Numbers as in Rajbhandari et al. 2020, arXiv 1910.02054, figure 1", 20, "start")
+    return page
+
+
+FORWARD, BACKWARD, LAST_SENT, UPDATE = (342, 520), (524, 906), (906, 1026), (1030, 1172)  # from x to x
+
+
+def step_timeline() -> Drawing:
+    page = Drawing(
+        "step-timeline",
+        "One training step as a timeline, and what each change of the lesson shortens",
+        "Three rows from left to right. CPU: tokenise, copy. GPU: forward, then backward through layers 6 and 5, 4 and "
+        "3, 2 and 1, and the word vectors, then the optimizer. Network: as soon as a part of the backward pass is "
+        "done, its gradients are exchanged as one bucket; buckets 1 to 3 travel during the rest of the backward pass "
+        "and cost no time; for the last bucket, the word vectors, the GPU waits; then comes the optimizer. Below, "
+        "five changes and what they shorten. Group by length: forward and backward, less padding. Larger batch: the "
+        "exchange that is waited for and the optimizer come once for more texts, and a GPU is better used in forward "
+        "and backward. bfloat16: the products in forward and backward, where the hardware has it. Fused optimizer: "
+        "the optimizer. Only words that occur: the last part of the backward pass, the last bucket and the optimizer, "
+        "as there are fewer word vectors. The widths are made up.",
+    )
+    for y, name, width in ((58, "CPU", 194), (134, "GPU", 1040), (218, "network", 1040)):
+        page.text(30, y, name, 24, "start", bold=True)
+        page.rectangle(150, y - 30, width, 60, PALE, edge=None, radius=6)
+    for left, right, y, name, fill in (
+        (160, 270, 58, "tokenise", GREY),
+        (274, 334, 58, "copy", GREY),
+        (*FORWARD, 134, "forward", SKY),
+        (*UPDATE, 134, "optimizer", GREEN),
+    ):
+        page.box((left + right) / 2, y, right - left, 46, name, fill, size=20, bold=name == "optimizer")
+    page.arrow((304, 82), (304, 134), (340, 134))
+    page.text(715, 56, "backward: layers, then word vectors", 20)
+    page.bracket(*BACKWARD, 80, 12)
+    parts = (("6, 5", 524, 624, 700), ("4, 3", 624, 724, 800), ("2, 1", 724, 824, 900), ("words", 824, 906, 1026))
+    for i, (name, left, right, sent) in enumerate(parts, start=1):
+        page.box((left + right) / 2, 134, right - left, 46, name, BLUE, size=20)
+        page.arrow((right - 14, 158), (right + 16, 194), width=2.5)
+        page.box((right + sent) / 2, 218, sent - right, 46, "4: words" if i == 4 else str(i), ORANGE, size=20)
+    page.arrow((1027, 218), (1054, 218), (1054, 159), width=2.5)
+    page.text(968, 134, "waits", 20)
+    page.text(606, 218, "gradients, in buckets", 20, "end")
+    page.bracket(624, 900, 256, -6)
+    page.text(762, 275, "cost no time", 20)
+    page.bracket(*LAST_SENT, 256, -6)
+    page.text(966, 275, "waited for", 20)
+    page.arrow((150, 302), (1186, 302), width=2.5)
+    page.text(138, 302, "time", 20, "end")
+
+    page.text(30, 336, "What gets shorter", 24, "start", bold=True)
+    rows = {
+        "group by length": (FORWARD[0], BACKWARD[1], "less padding", SKY),
+        "larger batch": (LAST_SENT[0], UPDATE[1], "once for more texts", GREEN),
+        "bfloat16": (FORWARD[0], BACKWARD[1], "matrix products, where the hardware has it", SKY),
+        "fused optimizer": (*UPDATE, "one pass", GREEN),
+        "only words that occur": (824, UPDATE[1], "fewer word vectors", GREEN),
+    }
+    middles = [382 + 52 * i for i in range(len(rows))]
+    for y in middles:
+        page.rectangle(10, y - 23, 1180, 46, PALE, edge=None, radius=6)
+    guides = (FORWARD[0], FORWARD[1] + 2, BACKWARD[1], LAST_SENT[1] + 2, UPDATE[1])
+    page.strokes([((x, 303), (x, middles[-1] + 23)) for x in guides], DIM, 1.2)
+    for y, (name, (left, right, how, colour)) in zip(middles, rows.items(), strict=True):
+        page.text(30, y, name, 20, "start", bold=True)
+        page.box((left + right) / 2, y, right - left - 6, 36, how, colour, size=20)
+        if name == "larger batch":
+            width = BACKWARD[1] - FORWARD[0] - 6
+            page.box((FORWARD[0] + BACKWARD[1]) / 2, y, width, 36, "a GPU is better used", size=20, dash="6 4")
+    page.text(600, 646, "Widths are made up. One process alone has no exchange.", 20)
+    return page
+
+
+def memory_bar() -> Drawing:
+    page = Drawing(
+        "memory-bar",
+        "What memory holds in training: plain, with gradient accumulation, with recomputing",
+        "Three bars. In each, the first four parts are of the same size, one number for each weight: parameters, "
+        "gradients, and AdamW's averages m and v; they stay as they are whatever the batch. Then come the activations, "
+        "which grow with the batch. Plain: a long part, the activations of 32 texts. With gradient accumulation: the "
+        "activations of 8 texts at a time, a quarter; the rest of the place is free, and the same work is done in four "
+        "pieces. With recomputing: the inputs of all layers and the inside of one layer at a time; the rest is free, "
+        "and the forward pass is done twice, about a third more work. The sizes of the activations are made up.",
+    )
+    start, unit, long = 30, 132, 610
+    border = start + 4 * unit
+    page.bracket(start, border - 3, 66, 8)
+    page.text((start + border) / 2, 22, "four numbers for each weight:", 20, bold=True)
+    page.text((start + border) / 2, 48, "the same for every batch", 20)
+    page.bracket(border + 3, border + long, 66, 8)
+    page.text(border + long / 2, 22, "activations:", 20, bold=True)
+    page.text(border + long / 2, 48, "grow with the batch and the length of the texts", 20)
+    layers = tint(PURPLE, 0.6)
+    for top, title, parts, gone in (
+        (84, "Plain: 32 texts at once", (("activations of 32 texts", long, PURPLE),), ()),
+        (
+            *(262, "Gradient accumulation: 4 times 8 texts", (("8 texts", long / 4, PURPLE),)),
+            ("free: the gradients of the four", "parts add up, then comes the step"),
+        ),
+        (
+            *(
+                440,
+                "Recomputing (activation checkpointing): 32 texts",
+                (("layer inputs", 154, PURPLE), ("one layer", 118, layers)),
+            ),
+            ("free: inner results", "are computed once more"),
+        ),
+    ):
+        page.rectangle(10, top, 1180, 168, PALE, edge=None, radius=12)
+        page.text(start, top + 26, title, 24, "start", bold=True)
+        left, y = start, top + 86
+        state = (("parameters", unit, BLUE), ("gradients", unit, ORANGE), ("$m$", unit, GREEN), ("$v$", unit, GREEN))
+        for name, width, fill in (*state, *parts):
+            page.box(
+                left + width / 2, y, width, 72, name, fill, size=24 if width == long or "$" in name else 20, radius=0
+            )
+            left += width
+        if gone:
+            width = border + long - left
+            page.rectangle(left + 3, y - 36, width - 3, 72, WHITE, edge=DIM, radius=0, dash="6 4")
+            for i, line in enumerate(gone):
+                page.text(left + width / 2, y - 14 + 28 * i, line, 20)
+        page.bracket(start + 2 * unit + 2, border - 2, y + 46, -6)
+        page.text(start + 3 * unit, y + 62, "averages of AdamW", 20)
+    for y, line in (
+        (84 + 148, "kept in the forward pass, used in the backward pass"),
+        (262 + 148, "the same work, in smaller pieces"),
+        (440 + 148, "forward twice: about a third more work"),
+    ):
+        page.text(border + long / 2, y, line, 20)
+    page.text(600, 640, "Sizes of the activations are made up; the lesson measures them.", 20)
+    return page
+
+
+FORMATS = (("float32", 8, 23), ("bfloat16", 8, 7), ("float16", 5, 10))  # bits of exponent and fraction
+
+
+def limits_of(exponent: int, fraction: int) -> tuple[float, float, float]:
+    """The smallest normal number, the largest number, and the step from 1 to the next number."""
+    bias = 2 ** (exponent - 1) - 1
+    return 2.0 ** (1 - bias), (2 - 2.0**-fraction) * 2.0**bias, 2.0**-fraction
+
+
+def short(value: float) -> str:
+    """A number as programs write it, with two digits: 3.4e38."""
+    mantissa, power = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def number_formats() -> Drawing:
+    page = Drawing(
+        "number-formats",
+        "Three number formats, bit by bit: float32, bfloat16 and float16",
+        "Above, the bits, one square each. float32, 4 bytes: 1 sign, 8 exponent, 23 fraction. bfloat16, 2 bytes: 1 "
+        "sign, 8 exponent, 7 fraction, the upper half of float32. float16, 2 bytes: 1 sign, 5 exponent, 10 fraction. "
+        "A value is plus or minus 1.fraction times 2 to the power of the exponent minus a bias. Below, bars on a "
+        "logarithmic scale from the smallest normal number to the largest: float32 1.2e-38 to 3.4e38, bfloat16 1.2e-38 "
+        "to 3.4e38, float16 6.1e-5 to 65,504; and the step from 1 to the next number: 1.2e-7, 7.8e-3, 9.8e-4. So "
+        "bfloat16 has the range of float32 and a coarse step; float16 has a finer step and a small range.",
+    )
+    start, size = 190, 31
+    page.text(start, 28, "value = \u00b1 1.fraction $\\times 2^{exponent \u2212 bias}$", 24, "start")
+    page.text(1180, 28, "one square is one bit", 20, "end")
+    notes = ("", "the upper half of float32", "shorter exponent, longer fraction")
+    for row, ((name, exponent, fraction), note) in enumerate(zip(FORMATS, notes, strict=True)):
+        top = 78 + 88 * row
+        bits = 1 + exponent + fraction
+        page.text(24, top + 4, name, 26, "start", bold=True)
+        page.text(24, top + 34, f"{bits // 8} bytes", 20, "start")
+        page.grid(start, top, size, 1, 1, GREY)
+        page.grid(start + size, top, size, 1, exponent, SKY)
+        page.grid(start + size * (1 + exponent), top, size, 1, fraction, ORANGE)
+        page.text(start + size, top - 16, "sign", 20, "end")
+        page.text(start + size * (1 + exponent / 2), top - 16, f"exponent: {exponent}", 20)
+        page.text(start + size * (1 + exponent + fraction / 2), top - 16, f"fraction: {fraction}", 20)
+        if note:
+            page.text(start + size * bits + 24, top + size / 2, note, 20, "start")
+
+    page.rectangle(10, 320, 1180, 252, PALE, edge=None, radius=12)
+    page.text(574, 346, "from the smallest normal number to the largest", 22, bold=True)
+    page.text(1088, 346, "step above 1", 22, bold=True)
+    decade = 6.9
+
+    def place(value: float) -> float:
+        return 574 + decade * math.log10(value)
+
+    for row, (name, exponent, fraction) in enumerate(FORMATS):
+        y = 394 + 54 * row
+        smallest, largest, step = limits_of(exponent, fraction)
+        left, right = place(smallest), place(largest)
+        page.text(24, y, name, 24, "start", bold=True)
+        page.rectangle(left, y - 16, right - left, 32, SKY, radius=0)
+        page.text(left - 10, y, short(smallest), 24, "end")
+        page.text(right + 10, y, short(largest) if largest > 1e6 else f"{largest:,.0f}", 24, "start")
+        page.text(1088, y, short(step), 26, bold=True)
+    page.strokes([((place(1), 372), (place(1), 530))], INK, 2)
+    page.text(place(1), 546, "1", 22)
+    page.text(place(1e-38), 546, "logarithmic scale", 20, "start")
+    page.text(24, 602, "bfloat16: the range of float32, and a coarse step", 22, "start")
+    page.text(
+        24, 642, "float16: a finer step, but above 65,504 it overflows, below 6.1e-5 it loses digits", 22, "start"
+    )
+    return page
+
+
 DRAWINGS = (
     *(two_translators, transformer, three_masks, heads, kv_cache),
     *(two_sides, bert, toy_blank),
     *(text_to_logits, five_ways),
     *(three_heads, span_grid, windows),
+    *(ring, zero, step_timeline, memory_bar, number_formats),
 )
 
 if __name__ == "__main__":
