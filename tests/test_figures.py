@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import nbformat
 import pytest
+import torch
 
 import torchnlp
 
@@ -175,6 +176,29 @@ def test_no_line_crosses_a_text(name):
         above = shapes[places[id(cover)] + 1 :]
         for line in itertools.chain.from_iterable(map(segments, above)):
             assert not crosses(*line, text), (text.content, line)
+
+
+@pytest.mark.parametrize("count", (2, 3, 4, 7))
+def test_the_ring_adds_each_gradient_and_hands_out_every_sum(count):
+    states = PROGRAM["ring_states"](count)
+    everyone = set(range(count))
+    assert len(states) == 2 * (count - 1) + 1
+    assert all(row.count(everyone) == 1 for row in states[count - 1]), "after reduce-scatter each holds one sum"
+    assert states[-1] == [[everyone] * count] * count
+
+
+def test_what_each_gpu_holds_is_what_the_paper_says():
+    gigabytes = [PROGRAM["BILLIONS"] * sum(PROGRAM["bytes_of"](sharded, PROGRAM["GPUS"])) for sharded in range(4)]
+    assert gigabytes == pytest.approx([120, 31.4, 16.6, 1.9], abs=0.05)  # arXiv 1910.02054, figure 1
+    shown = [text.content for text in texts("zero")]
+    assert {"120 GB", "31.4 GB", "16.6 GB", "1.9 GB"} <= set(shown)
+
+
+@pytest.mark.parametrize("name, exponent, fraction", PROGRAM["FORMATS"])
+def test_number_formats_are_those_of_pytorch(name, exponent, fraction):
+    info = torch.finfo(getattr(torch, name))
+    assert PROGRAM["limits_of"](exponent, fraction) == (info.smallest_normal, info.max, info.eps)
+    assert 1 + exponent + fraction == info.bits
 
 
 def test_contrast_is_that_of_the_guidelines():

@@ -6,6 +6,7 @@ which is the shape of a projector. Text is written as in the lessons: what stand
 are colour-blind can tell apart; wherever a colour says something, a label, a pattern or a size says it, too.
 """
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ WIDTH, HEIGHT = 1200, 675
 Point = tuple[float, float]
 FONTS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
-INK, WHITE, GREY, PALE = "#1A1A1A", "#FFFFFF", "#DDDDDD", "#F4F4F4"
+INK, WHITE, GREY, PALE, DIM = "#1A1A1A", "#FFFFFF", "#DDDDDD", "#F4F4F4", "#777777"
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 SIGNS = {"alpha": "\u03b1", "sum": "\u03a3", "cdot": "\u00b7", "times": "\u00d7", "sqrt": "\u221a", "dots": "\u2026"}
 
@@ -138,9 +139,12 @@ class Drawing:
         anchor: str = "middle",
         bold: bool = False,
         colour: str = INK,
+        struck: bool = False,
     ) -> None:
         """Write one line whose middle is at height y; what is below or above the line is smaller, but at least 18."""
         look = {"font_weight": "bold"} if bold else {}
+        if struck:
+            look["text_decoration"] = "line-through"
         line = self.add("text", x=x, y=y + 0.36 * size, font_size=size, text_anchor=anchor, fill=colour, **look)
         height = 0
         for part, level, italic in runs(content):
@@ -169,7 +173,23 @@ class Drawing:
     ) -> None:
         """Draw a box with its middle at (x, y), and text in it that can be read on its colour."""
         self.rectangle(x - width / 2, y - height / 2, width, height, fill, **look)
-        self.text(x, y, content, size, bold=bold, colour=ink_on(fill))
+        if content:
+            self.text(x, y, content, size, bold=bold, colour=ink_on(fill))
+
+    def label(
+        self,
+        x: float,
+        y: float,
+        content: str,
+        size: float = 20,
+        anchor: str = "middle",
+        bold: bool = False,
+    ) -> None:
+        """Write a line on a pale plate of its own, over lines that are there already."""
+        width = 0.6 * size * len(content) + 4
+        left = x - {"start": 2, "middle": width / 2, "end": width - 2}[anchor]
+        self.rectangle(left, y - 0.5 * size, width, 1.1 * size, PALE, edge=None, radius=3)
+        self.text(x, y, content, size, anchor, bold)
 
     def line(self, *points: Point, colour: str = INK, width: float = 2, dash: str | None = None) -> None:
         """Draw a line through some points."""
@@ -188,6 +208,28 @@ class Drawing:
         corners = [(x1, y1), (neck_x - half * along_y, neck_y + half * along_x)]
         corners.append((neck_x + half * along_y, neck_y - half * along_x))
         self.add("polygon", points=" ".join(f"{number(x)},{number(y)}" for x, y in corners), fill=colour)
+
+    def bracket(self, left: float, right: float, y: float, foot: float) -> None:
+        """Draw a bracket over (foot above 0) or under (foot below 0) what lies between left and right."""
+        self.line((left, y + foot), (left, y), (right, y), (right, y + foot))
+
+    def frame(
+        self, left: float, top: float, width: float, height: float, colour: str, line: float, dash: str | None = None
+    ) -> None:
+        """Draw a frame around something, inside of the rectangle that is given."""
+        near, far_x, far_y = line / 2, left + width - line / 2, top + height - line / 2
+        corners = ((left + near, top + near), (far_x, top + near), (far_x, far_y), (left + near, far_y))
+        self.line(*corners, (left + near, top), colour=colour, width=line, dash=dash)
+
+    def crossed_box(self, x: float, y: float, width: float, height: float, *lines: str) -> None:
+        """Draw a grey, dashed box that is crossed out, with some lines of text on a plate over the cross."""
+        left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
+        self.rectangle(left, top, width, height, GREY, edge=DIM, dash="6 4")
+        self.strokes([((left, top), (right, bottom)), ((left, bottom), (right, top))], VERMILLION, 4)
+        plate_width, plate_height = 12 * max(map(len, lines)) + 8, 25 * len(lines) + 4
+        self.rectangle(x - plate_width / 2, y - plate_height / 2, plate_width, plate_height, GREY, edge=None)
+        for i, line in enumerate(lines):
+            self.text(x, y + 25 * (i - (len(lines) - 1) / 2) - 1, line)
 
     def plus(self, x: float, y: float) -> None:
         """Draw the sign for a sum: a plus in a circle."""
@@ -215,7 +257,14 @@ class Drawing:
         stripes = max(2, round(size / 8))
         ways = [size * i / stripes for i in range(1, 2 * stripes)]
         ends = [(max(0, way - size), min(way, size)) for way in ways]
-        self.strokes([((left + near, top + far), (left + far, top + near)) for near, far in ends], "#777777", 1.5)
+        self.strokes([((left + near, top + far), (left + far, top + near)) for near, far in ends], DIM, 1.5)
+
+    def striped(self, left: float, top: float, width: float, height: float, fill: str = WHITE) -> None:
+        """Draw a rectangle that is hatched."""
+        self.rectangle(left, top, width, height, fill, line=1.2, radius=0)
+        ways = [9 * i for i in range(1, int((width + height) / 9) + 1) if 9 * i < width + height]
+        ends = [(max(0, w - height), min(w, height), min(w, width), max(0, w - width)) for w in ways]
+        self.strokes([((left + a, top + b), (left + c, top + d)) for a, b, c, d in ends], DIM, 1.5)
 
     def mask(
         self, left: float, top: float, size: float, rows: int, columns: int, seen: Callable[[int, int], bool]
@@ -619,7 +668,1093 @@ def kv_cache() -> Drawing:
     return page
 
 
-DRAWINGS = (two_translators, transformer, three_masks, heads, kv_cache)
+# ------------------------------------------------------------------------------------------------ lesson 3: BERT
+
+SENTENCE = ("[CLS]", "the", "[MASK]", "minister", "resigned", "on", "tuesday", ".", "[SEP]")
+
+
+def number_text(value: float) -> str:
+    """A number with a real minus."""
+    return number(value).replace("-", "\u2212")
+
+
+def softmax(scores: Sequence[float]) -> list[float]:
+    powers = [math.exp(score) for score in scores]
+    return [power / sum(powers) for power in powers]
+
+
+def token_places(
+    tokens: Sequence[str], left: float, size: float, padding: float, gap: float
+) -> list[tuple[float, float]]:
+    """The middle and the width of each token's box, one beside the other."""
+    places = []
+    for token in tokens:
+        width = 0.6 * size * len(token) + padding
+        places.append((left + width / 2, width))
+        left += width + gap
+    return places
+
+
+def draw_side(page: Drawing, top: float, both: bool) -> None:
+    """Draw the sentence, the tokens that the blank sees, its guess, and the mask."""
+    places = token_places(SENTENCE, 36, size=22, padding=16, gap=8)
+    blank, row, guess = 2, top + 226, top + 104
+    x_blank = places[blank][0]
+    for i, (token, (x, width)) in enumerate(zip(SENTENCE, places, strict=True)):
+        if i == blank:
+            page.box(x, row, width, 44, token, ORANGE, bold=True, line=3)
+            page.arrow((x, row - 22), (x, guess + 24), colour=VERMILLION, width=4)
+        elif both or i < blank:
+            page.box(x, row, width, 44, token, tint(SKY, 0.5))
+            page.arrow((x, row - 22), (x_blank + (26 * (i - blank) if i < blank else 20 * (i - blank) + 4), guess + 24))
+        else:
+            page.box(x, row, width, 44, token, GREY, edge=DIM, dash="6 4")
+    page.box(x_blank, guess, 280, 46, "prime" if both else "?", WHITE, size=26, bold=True, line=3)
+    first, last = places[0][0] - places[0][1] / 2, places[-1][0] + places[-1][1] / 2
+    page.bracket(first, places[1][0] + places[1][1] / 2, row + 40, -10)
+    page.text((first + places[1][0] + places[1][1] / 2) / 2, row + 58, "seen", 22)
+    page.bracket(places[3][0] - places[3][1] / 2, last, row + 40, -10)
+    page.text((places[3][0] - places[3][1] / 2 + last) / 2, row + 58, "seen, too" if both else "not seen", 22)
+    size, left = 22, 970
+    page.text(left + 4.5 * size, top + 38, "keys")
+    page.mask(left, top + 58, size, 9, 9, lambda i, j: both or j <= i)
+    corner = top + 58 + blank * size
+    page.frame(left - 4, corner - 4, 9 * size + 8, size + 8, VERMILLION, 5)
+    page.text(left - 14, corner + 11, "[MASK]", 20, "end", bold=True)
+    page.text(left - 14, top + 205, "queries", 20, "end")
+    page.text(left + 4.5 * size, top + 284, "no causal mask" if both else "causal mask", 22)
+
+
+def two_sides() -> Drawing:
+    page = Drawing(
+        "two-sides",
+        "One blank, two models: from the left only, and from both sides",
+        "The tokens CLS, the, MASK, minister, resigned, on, tuesday, full stop, SEP, twice, one row below the other. "
+        "Above, left-to-right, as in GPT: arrows lead to the blank from CLS and the only; the tokens to its right are "
+        "grey and dashed, not seen; the mask of nine by nine is a lower triangle; many words fit. Below, "
+        "bidirectional, as in BERT: arrows lead to the blank from all tokens on both sides; every field of the mask "
+        "is seen; few words fit, and the guess is prime. In both masks the row of the blank is framed.",
+    )
+    for top, both in ((10, False), (343, True)):
+        page.rectangle(10, top, 1180, 322, PALE, edge=None, radius=12)
+        draw_side(page, top, both)
+    page.text(36, 44, "Left-to-right (GPT)", 28, "start", bold=True)
+    page.text(36, 377, "Bidirectional (BERT)", 28, "start", bold=True)
+    page.text(400, 114, "many words fit: new, first, other \u2026", 22, "start")
+    page.text(400, 447, "few words fit: prime, foreign \u2026", 22, "start")
+    return page
+
+
+PAIR = ("[CLS]", "who", "resigned", "?", "[SEP]", "the", "[MASK]", "\u2026", "[SEP]")
+PAIR_IDS = ("101", "2040", "5295", "1029", "102", "1996", "103", "\u2026", "102")
+PAIR_PLACES = ("0", "1", "2", "3", "4", "5", "6", "\u2026", "$T\u22121$")
+PAIR_SEGMENTS = ("0",) * 5 + ("1",) * 2 + ("\u2026", "1")
+
+
+def draw_inputs(page: Drawing) -> None:
+    """Draw the tokens of BERT's input, the three vectors of each, their sum, and the blocks."""
+    widest = [max(texts, key=len) for texts in zip(PAIR, PAIR_IDS, strict=True)]
+    places = token_places(widest, 312, size=20, padding=20, gap=7)
+    left, right = 312, places[-1][0] + places[-1][1] / 2
+    rows = (
+        (586, "word piece $(V, D)$", PAIR_IDS, tint(ORANGE, 0.55)),
+        (551, "position $(P, D)$", PAIR_PLACES, tint(GREEN, 0.4)),
+        (516, "segment $(2, D)$", PAIR_SEGMENTS, tint(PURPLE, 0.6)),
+    )
+    page.text(298, 647, "tokens", 20, "end")
+    page.text(298, 615, "ids $(B, T)$", 20, "end")
+    for i, (x, width) in enumerate(places):
+        page.box(x, 648, width, 32, PAIR[i], ORANGE if PAIR[i] == "[MASK]" else WHITE, size=20)
+        page.arrow((x, 632), (x, 603))
+        for y, _, numbers, fill in rows:
+            page.box(x, y, width, 31, numbers[i], fill, size=20)
+        page.arrow((x, 500), (x, 487))
+    for y, name, _, fill in rows:
+        page.box(186, y, 228, 31, name, fill, size=20, radius=0)
+    middle = (left + right) / 2
+    page.box(middle, 470, right - left, 32, "sum and LayerNorm", GREY, size=20)
+    page.text(298, 470, "$x$", 24, "end")
+    page.arrow((middle, 454), (middle, 424))
+    page.text(middle + 14, 439, "$(B, T, D)$", 20, "start")
+    page.box(middle, 393, right - left, 60, "", BLUE)
+    page.text(left + 20, 393, r"blocks $\times L$", 26, "start", bold=True, colour=WHITE)
+    page.text(right - 20, 393, "every token looks at all others", 22, "end", colour=WHITE)
+    page.line((right + 14, 363), (right + 26, 363), (right + 26, 602), (right + 14, 602))
+    page.text(right + 38, 470, "body:", 24, "start")
+    page.text(right + 38, 500, "kept", 26, "start", bold=True)
+
+
+def bert() -> Drawing:
+    page = Drawing(
+        "bert",
+        "BERT, from bottom to top: one body, with the heads of pre-training or a new one",
+        "Below, the tokens CLS who resigned ? SEP the MASK ... SEP as ids of shape B, T. For each token three vectors "
+        "are looked up, of the word piece in a table V, D, of the position in P, D, and of the segment in 2, D; their "
+        "sum is normalised: B, T, D. L blocks follow, in which every token looks at all others: B, T, D. All this is "
+        "the body and is kept. On top there are two frames. Left, pre-training: over each MASK a dense layer with "
+        "GELU and LayerNorm, then the product with the word vectors, the same table as below (dashed line), plus a "
+        "bias, N, V; over CLS the pooler and the next-sentence layer, B, 2. Right, fine-tuning: both heads are "
+        "crossed out and thrown away; on the pooler stands one new, random layer, B, C.",
+    )
+    page.rectangle(10, 10, 602, 304, PALE, edge=None, radius=12)
+    page.rectangle(632, 10, 558, 304, PALE, edge=None, radius=12)
+    page.text(311, 38, "Pre-training: two heads", 26, bold=True)
+    page.text(911, 38, "Fine-tuning: one new layer", 26, bold=True)
+    draw_inputs(page)
+
+    cls, blank, task = 150, 436, 762
+    page.line((670, 363), (670, 330))
+    page.line((cls, 330), (task, 330))
+    page.text(684, 345, "$(B, T, D)$", 20, "start")
+    for x, name in ((cls, "[CLS]"), (blank, "[MASK]"), (task, "[CLS]")):
+        page.arrow((x, 330), (x, 268))
+        page.text(x + 12, 298, f"over {name}", 20, "start")
+    for x, fill in ((cls, BLUE), (task, BLUE)):
+        page.box(x, 248, 190, 38, "pooler", fill)
+        page.arrow((x, 229), (x, 188))
+        page.text(x + 12, 210, "$(B, D)$", 20, "start")
+    page.box(blank, 248, 322, 38, "dense + GELU + LayerNorm", GREEN, size=20)
+    page.arrow((blank, 229), (blank, 188))
+    page.text(blank + 12, 210, "$(N, D)$", 20, "start")
+    page.box(cls, 168, 190, 38, "next sentence", GREEN, size=20)
+    page.box(blank, 168, 322, 38, r"$\times$ word vectors + bias", GREEN, size=20)
+    page.box(task, 168, 190, 38, "new layer", ORANGE, bold=True, line=4)
+    for x, shape in ((cls, "$(B, 2)$"), (blank, "$(N, V)$, $N$ blanks"), (task, "$(B, C)$, $C$ classes")):
+        page.arrow((x, 149), (x, 122))
+        page.text(x, 106, shape, 22)
+    page.text(762, 80, "new, random", 22, bold=True)
+    page.arrow((288, 149), (288, 72), (28, 72), (28, 586), (70, 586), colour=VERMILLION, width=3, dash="8 5")
+    page.text(44, 420, "tied: the head uses", 20, "start")
+    page.text(44, 446, "the same table", 20, "start")
+    page.text(1030, 80, "thrown away", 22, bold=True)
+    page.crossed_box(1030, 145, 290, 70, "next-sentence head")
+    page.crossed_box(1030, 236, 290, 70, "masked-word head")
+    return page
+
+
+WORDS = {
+    "prices": (2.0, -1.0),
+    "profit": (1.5, -0.5),
+    "rose": (1.0, 1.5),
+    "goal": (-1.5, -0.5),
+    "team": (-2.0, -1.0),
+    "kicked": (-1.0, 1.5),
+}
+BLANK = (1.5, -1.0)
+
+
+def toy_blank() -> Drawing:
+    page = Drawing(
+        "toy-blank",
+        "Reading a vector as a word: six words and a blank in a plane",
+        "Left, a plane: sport lies to the left, economy to the right, movement above, thing below. Arrows from the "
+        "origin lead to prices (2, -1), profit (1.5, -0.5), rose (1, 1.5), goal (-1.5, -0.5), team (-2, -1) and "
+        "kicked (-1, 1.5). A thick orange arrow is the blank, (1.5, -1); prices points nearly the same way. Right, a "
+        "table of logits, the dot products of the blank with each word, and their softmax: prices 4 and 0.763, profit "
+        "2.75 and 0.218, rose 0 and 0.014, goal -1.75, team -2 and kicked -3 with next to nothing.",
+    )
+    logits = [sum(h * e for h, e in zip(BLANK, vector, strict=True)) for vector in WORDS.values()]
+    shares = softmax(logits)
+    page.rectangle(10, 10, 690, 655, PALE, edge=None, radius=12)
+    unit, x0, y0 = 125, 355, 335
+    for i in (-2, -1, 1, 2):
+        page.line((x0 + unit * i, 70), (x0 + unit * i, 600), colour=GREY, width=1.5)
+        page.line((35, y0 + unit * i), (675, y0 + unit * i), colour=GREY, width=1.5)
+    page.arrow((30, y0), (680, y0), colour=DIM)
+    page.arrow((x0, 610), (x0, 56), colour=DIM)
+    for x, y, anchor, name in (
+        (684, y0 - 22, "end", "economy"),
+        (26, y0 - 22, "start", "sport"),
+        (x0, 36, "middle", "movement"),
+        (x0, 632, "middle", "thing"),
+    ):
+        page.label(x, y, name, 22, anchor)
+    for i in (-2, -1, 1, 2):
+        page.label(x0 + unit * i, y0 + 18, number_text(i), 20)
+        page.label(x0 - 10, y0 - unit * i, number_text(i), 20, "end")
+    labels = {
+        "prices": (8, 18, "start"),
+        "profit": (12, -20, "start"),
+        "rose": (0, -22, "middle"),
+        "goal": (-4, -30, "middle"),
+        "team": (0, 24, "middle"),
+        "kicked": (0, -22, "middle"),
+    }
+    for right, up in WORDS.values():
+        page.arrow((x0, y0), (x0 + unit * right, y0 - unit * up), colour=BLUE, width=3)
+    end = (x0 + unit * BLANK[0], y0 - unit * BLANK[1])
+    page.arrow((x0, y0), end, colour=ORANGE, width=8)
+    for word, (right, up) in WORDS.items():
+        dx, dy, anchor = labels[word]
+        page.label(x0 + unit * right + dx, y0 - unit * up + dy, word, 22, anchor, bold=True)
+    page.label(end[0], end[1] + 24, "the blank", 22, bold=True)
+
+    page.rectangle(720, 10, 470, 655, PALE, edge=None, radius=12)
+    page.text(744, 44, "The blank asks each word", 26, "start", bold=True)
+    page.text(958, 96, "logit", 22, "end")
+    page.text(1170, 96, "probability", 22, "end")
+    for i, (word, logit, share) in enumerate(zip(WORDS, logits, shares, strict=True)):
+        y = 142 + 50 * i
+        if i == 0:
+            page.rectangle(732, y - 22, 446, 46, tint(ORANGE, 0.35), edge=ORANGE, line=3)
+        page.text(744, y, word, 24, "start", bold=i == 0)
+        page.text(958, y, number_text(logit), 24, "end", bold=i == 0)
+        page.rectangle(980, y - 13, max(2, 110 * share), 26, ORANGE, radius=0)
+        page.text(1170, y, f"{share:.3f}", 24, "end", bold=i == 0)
+    page.line((732, 450), (1178, 450), colour=DIM)
+    page.text(744, 478, "logit: the dot product", 20, "start")
+    page.text(744, 514, r"$z_w = \sum_k h_k e_{wk}$", 28, "start")
+    page.text(744, 552, "prices: 1.5 \u00b7 2 + (\u22121)(\u22121) = 4", 22, "start")
+    page.text(744, 594, "probability: softmax", 20, "start")
+    page.text(744, 632, r"$p_w = exp(z_w) / \sum_v exp(z_v)$", 28, "start")
+    return page
+
+
+# ---------------------------------------------------------------------------------------- lesson 4: classification
+
+HEADLINE = ("Goalkeeper", "saves two", "penalties", "in Maputo", "final")
+PIECES = {
+    "[CLS]": 101,
+    "goalkeeper": 9653,
+    "saves": 13169,
+    "two": 2048,
+    "penalties": 12408,
+    "in": 1999,
+    "map": 4949,
+    "##uto": 16161,
+    "final": 2345,
+    "[SEP]": 102,
+}
+CLASSES = ("World", "Sports", "Business", "Sci/Tech")
+LOGITS = (0.4, 3.1, -0.9, -1.2)  # made up
+
+
+def draw_rows(page: Drawing, left: float, top: float, pitch: float, fill: str) -> None:
+    """Draw a matrix of ten rows, one beside each word piece; the first, that of [CLS], is marked."""
+    for i in range(len(PIECES)):
+        page.rectangle(left, top + pitch * i, 60, pitch, ORANGE if i == 0 else fill, line=1.2, radius=0)
+    ways = [left + 15, left + 30, left + 45]
+    page.strokes([((x, top), (x, top + pitch * len(PIECES))) for x in ways], INK, 1.2)
+    page.frame(left - 2, top - 2, 64, pitch + 4, INK, 4)
+
+
+def text_to_logits() -> Drawing:
+    page = Drawing(
+        "text-to-logits",
+        "A headline on its way through BERT, from text to logits, probabilities and loss",
+        "From left to right. The text Goalkeeper saves two penalties in Maputo final becomes ten word pieces with "
+        "their ids: CLS 101, goalkeeper 9653, saves 13169, two 2048, penalties 12408, in 1999, map 4949, ##uto 16161, "
+        "final 2345, SEP 102. Each id picks an embedding: 10, 384. Six blocks make hidden states of the same shape. "
+        "The first of them, of CLS, 384 numbers, goes through the pooler, linear and tanh, 384, and the head, linear "
+        "384 to 4, to four logits, drawn as bars: World, Sports, Business, Sci/Tech; Sports is the largest. A bracket "
+        "over embeddings, blocks and pooler says pre-trained, one over the head says new. A grey box beside the head, "
+        "which guesses blanked words, is crossed out. Below, softmax makes probabilities of the logits, and the loss "
+        "is minus the logarithm of the probability of the right class.",
+    )
+    top, pitch = 112, 40
+    first, centre, bottom = top + pitch / 2, top + 5 * pitch, top + 10 * pitch
+    page.bracket(412, 880, 60, 14)
+    page.text(646, 38, "pre-trained", 24, bold=True)
+    page.bracket(946, 1050, 60, 14)
+    page.text(998, 38, "new", 24, bold=True)
+
+    page.box(78, centre, 136, 170, "", WHITE)
+    for i, line in enumerate(HEADLINE):
+        page.text(78, centre - 60 + 30 * i, line)
+    for x in (147, 378, 474, 610):
+        page.arrow((x, centre), (x + 32, centre))
+    for i, (piece, piece_id) in enumerate(PIECES.items()):
+        y = first + pitch * i
+        page.rectangle(181, y - 18, 195, 36, ORANGE if i == 0 else WHITE, line=3 if i == 0 else 1.5)
+        page.text(190, y, piece, 20, "start", bold=i == 0)
+        page.text(368, y, str(piece_id), 20, "end")
+    draw_rows(page, 412, top, pitch, tint(BLUE, 0.25))
+    for i in range(6):
+        page.rectangle(508 + 17 * i, top, 15, 10 * pitch, BLUE, radius=3)
+    draw_rows(page, 644, top, pitch, tint(BLUE, 0.5))
+    for x, *names in (
+        (78, "text"),
+        (278, "word pieces", "(10)"),
+        (442, "embeddings", "(10, 384)"),
+        (558, "6 blocks"),
+        (674, "hidden", "states", "(10, 384)"),
+    ):
+        for i, name in enumerate(names):
+            page.text(x, bottom + 24 + 26 * i, name)
+
+    page.arrow((706, first), (786, first), width=3)
+    page.text(745, first - 22, "[CLS]", 20, bold=True)
+    page.text(745, first + 24, "(384)")
+    for x, width, fill, *lines in (
+        (835, 92, BLUE, "pooler", "linear", "+ tanh"),
+        (998, 100, ORANGE, "head", "linear", "384 to 4"),
+    ):
+        page.box(x, first + 5, width, 94, "", fill)
+        for i, line in enumerate(lines):
+            page.text(x, first - 22 + 27 * i, line, 20, bold=i == 0, colour=ink_on(fill))
+    page.arrow((882, first), (944, first), width=3)
+    page.text(913, first + 24, "(384)")
+    page.arrow((1049, first), (1084, first), width=3)
+    page.text(1130, 84, "logits (4)", 20, bold=True)
+    for i, (name, logit) in enumerate(zip(CLASSES, LOGITS, strict=True)):
+        y = 116 + 50 * i
+        zero = 1120
+        page.text(1092, y, name, 20, "start")
+        page.rectangle(min(zero, zero + 21 * logit), y + 13, 21 * abs(logit), 16, GREEN, radius=0)
+        page.line((zero, y + 12), (zero, y + 31))
+    page.text(985, 206, "thrown away", 20, bold=True)
+    page.crossed_box(985, 276, 176, 106, "guesses", "blanked", "words")
+
+    shares = softmax(LOGITS)
+    page.arrow((1140, 304), (1140, 366))
+    page.text(1128, 346, "softmax", 20, "end", bold=True)
+    page.text(780, 382, "probabilities (4), made up", 20, "start", bold=True)
+    for i, (name, share) in enumerate(zip(CLASSES, shares, strict=True)):
+        y = 414 + 30 * i
+        page.text(876, y, name, 20, "end")
+        page.rectangle(886, y - 11, max(3, 220 * share), 22, GREEN, radius=0)
+        page.text(1184, y, f"{share:.2f}", 20, "end", bold=i == 1)
+    page.arrow((985, 522), (985, 552))
+    page.rectangle(780, 556, 410, 109, tint(SKY, 0.25), edge=None, radius=12)
+    page.text(985, 586, "loss = \u2212log $p$ of the right class", 20, bold=True)
+    page.text(985, 632, f"\u2212log {shares[1]:.2f} = {-math.log(shares[1]):.2f}, if it is Sports", 20)
+    page.rectangle(10, 608, 750, 57, PALE, edge=None, radius=12)
+    page.text(26, 636, "A batch of $B$ texts: shapes $(B, T)$, $(B, T, D)$, $(B, D)$, $(B, C)$", 20, "start")
+    return page
+
+
+def draw_lock(page: Drawing, x: float, y: float, colour: str) -> None:
+    """Draw a lock: these weights stay as they are."""
+    page.add("path", d=f"M{x - 7} {y}v-6a7 7 0 0 1 14 0v6", fill="none", stroke=colour, stroke_width=3.5)
+    page.rectangle(x - 11, y - 1, 22, 16, colour, edge=None, radius=3)
+
+
+def draw_pencil(page: Drawing, x: float, y: float, colour: str) -> None:
+    """Draw a pencil: these weights are trained."""
+    for corners in (((4, -14), (13, -5), (-3, 11), (-12, 2)), ((-14, 5), (-6, 13), (-16, 15))):
+        page.add("polygon", points=" ".join(f"{number(x + a)},{number(y + b)}" for a, b in corners), fill=colour)
+
+
+def draw_die(page: Drawing, x: float, y: float) -> None:
+    """Draw a die: these weights begin at random."""
+    page.rectangle(x - 15, y - 15, 30, 30, WHITE, line=2, radius=6)
+    for dx, dy in ((-7, -7), (7, -7), (0, 0), (-7, 7), (7, 7)):
+        page.add("circle", cx=x + dx, cy=y + dy, r=3, fill=INK)
+
+
+# a part of a method: its name, how it begins, and what happens to it
+LINEAR, HEAD, MEAN = ("linear", "", "trained"), ("head", "random", "trained"), ("mean over the mask", "", "")
+COUNTS, FROZEN_BLOCKS = ("word counts", "", "stays"), ("blocks", "pre-trained", "stays")
+WAYS = {
+    "TF-IDF": (COUNTS, None, LINEAR),
+    "Random body": (("blocks", "random", "trained"), ("pooler", "random", "trained"), HEAD),
+    "Frozen, [CLS]": (FROZEN_BLOCKS, ("pooler", "pre-trained", "stays"), LINEAR),
+    "Frozen, mean": (FROZEN_BLOCKS, MEAN, LINEAR),
+    "Fine-tuned": (("blocks", "pre-trained", "trained"), ("pooler", "pre-trained", "trained"), HEAD),
+}
+
+
+def draw_part_of_way(page: Drawing, x: float, y: float, name: str, start: str, fate: str) -> None:
+    """Draw a part of a method: what it is called, how it begins, and whether it is trained."""
+    fill = {"stays": BLUE, "trained": ORANGE, "": GREY}[fate]
+    page.box(x, y, 232, 74, "", fill)
+    ink = ink_on(fill)
+    middle = x + (18 if fate else 0) - (16 if start == "random" else 0)
+    if fate == "stays":
+        draw_lock(page, x - 92, y, ink)
+    elif fate == "trained":
+        draw_pencil(page, x - 92, y, ink)
+    if start == "random":
+        draw_die(page, x + 92, y)
+    page.text(middle, y - (14 if start else 0), name, 22 if fate else 20, bold=bool(fate), colour=ink)
+    if start:
+        page.text(middle, y + 16, start, 20, colour=ink)
+
+
+def five_ways() -> Drawing:
+    page = Drawing(
+        "five-ways",
+        "Five ways to use the same labelled texts: what stays and what is trained",
+        "Five rows, each from text to class. Blue with a lock: stays as it is; orange with a pencil: trained; a die: "
+        "begins at random. TF-IDF: word counts, which stay, and a trained linear layer. Random body: blocks, pooler "
+        "and head begin at random and are all trained. Frozen, CLS: pre-trained blocks and pooler stay, a linear "
+        "layer is trained. Frozen, mean: pre-trained blocks stay, the mean over the mask takes the pooler's place, a "
+        "linear layer is trained. Fine-tuned: blocks and pooler begin pre-trained, the head at random, and all are "
+        "trained.",
+    )
+    columns = (434, 698, 962)
+    for row, (way, parts) in enumerate(WAYS.items()):
+        y = 62 + 112 * row
+        page.rectangle(10, y - 52, 1180, 104, PALE, edge=None, radius=12)
+        page.text(28, y, way, 24, "start", bold=True)
+        page.text(252, y, "text", 22)
+        page.text(1152, y, "class", 22)
+        begin = 284
+        for x, part in zip(columns, parts, strict=True):
+            if part:
+                page.arrow((begin, y), (x - 116, y))
+                draw_part_of_way(page, x, y, *part)
+                begin = x + 116
+        page.arrow((begin, y), (1120, y))
+    page.box(86, 636, 60, 50, "", BLUE)
+    draw_lock(page, 86, 636, WHITE)
+    page.text(128, 636, "stays as it is", 22, "start")
+    page.box(450, 636, 60, 50, "", ORANGE)
+    draw_pencil(page, 450, 636, INK)
+    page.text(492, 636, "trained", 22, "start")
+    draw_die(page, 800, 636)
+    page.text(828, 636, "begins at random", 22, "start")
+    return page
+
+
+# -------------------------------------------------------------------------------------- lesson 5: names and answers
+
+PANELS = ((4, 232), (240, 452), (696, 500))  # left and width of each head's column
+
+
+def draw_column(
+    page: Drawing,
+    panel: tuple[float, float],
+    title: str,
+    colour: str,
+    loss: Sequence[str],
+    tokens: Sequence[str],
+    widths: Sequence[float],
+) -> list[tuple[float, float]]:
+    """Draw a head's column: title and loss above, tokens and hidden states below; return each token's x and width."""
+    left, width = panel
+    page.rectangle(left, 8, width, 456, tint(colour, 0.15), edge=None, radius=12)
+    page.text(left + width / 2, 34, title, 24, bold=True)
+    for i, line in enumerate(loss):
+        page.text(left + width / 2, 68 + 25 * i, line)
+    places = []
+    edge = left + (width - sum(widths) - 2 * (len(widths) - 1)) / 2
+    for token, box_width in zip(tokens, widths, strict=True):
+        x = edge + box_width / 2
+        edge += box_width + 2
+        places.append((x, box_width))
+        if token == "\u2026":
+            page.text(x, 578, token)
+            continue
+        page.box(x, 578, box_width, 34, token, size=20)
+        page.arrow((x, 560), (x, 541))
+        page.rectangle(x - min(box_width, 30) / 2, 424, min(box_width, 30), 30, BLUE, radius=3)
+        page.line((x, 482), (x, 454))
+    return places
+
+
+def widths_of(tokens: Sequence[str], padding: float) -> list[float]:
+    """How wide the box of each token is; dots have none."""
+    return [14 if token == "\u2026" else 12 * len(token) + padding for token in tokens]
+
+
+def three_heads() -> Drawing:
+    page = Drawing(
+        "three-heads",
+        "One body, three heads: class, names, answers",
+        "At the bottom, word pieces; above them one wide box over the whole width, the body, six layers of BERT, the "
+        "same weights at the start; out of it comes one hidden state for each piece, B, T, D. On top stand three "
+        "heads side by side. Class, lesson 4: the hidden state of CLS alone goes through the pooler and a linear "
+        "layer, D to 4; logits B, 4; the third bar, Business, is the longest; loss: cross-entropy over 4 classes. "
+        "Names: every hidden state goes into a linear layer, D to 9; logits B, T, 9; the labels are O for founder "
+        "and for the comma, B-PER for lu, I-PER for ting, and nothing, hatched, for CLS, ##o and ##bai; result Luo "
+        "Tingbai, PER; loss: cross-entropy over 9 tags, for pieces that count. Answers: question and text enter as "
+        "one input with segments 0 and 1; every hidden state goes into a linear layer, D to 2; start logits and end "
+        "logits, B, T each; one finger points at lu, the start, one at ##bai, the end; result Luo Tingbai; loss: "
+        "cross-entropy over T places, twice.",
+    )
+    page.box(600, 511, 1184, 58, "", BLUE)
+    page.text(30, 511, "body: 6 layers of BERT", 26, "start", bold=True, colour=WHITE)
+    page.text(1170, 511, "the same weights at the start of all three", 22, "end", colour=WHITE)
+    classes, names, answers = PANELS
+
+    loss = ("loss: cross-entropy", "over 4 classes")
+    tokens = ("[CLS]", "\u2026", "ting", "##bai")
+    (x_cls, _), *_ = draw_column(page, classes, "Class (lesson 4)", ORANGE, loss, tokens, widths_of(tokens, 6))
+    for i, (name, share) in enumerate(zip(CLASSES, (0.3, 0.15, 1, 0.4), strict=True)):
+        page.text(114, 136 + 28 * i, name, 20, "end", bold=i == 2)
+        page.rectangle(122, 126 + 28 * i, 106 * share, 20, ORANGE, line=3 if i == 2 else 1.2, radius=0)
+    page.text(120, 254, "logits $(B, 4)$", 20)
+    page.box(120, 292, 220, 38, "linear, $D$ to 4", ORANGE, size=22)
+    page.arrow((x_cls, 332), (x_cls, 313))
+    page.box(120, 348, 220, 32, "pooler", GREY, size=22)
+    page.arrow((x_cls, 424), (x_cls, 366))
+    page.text(142, 382, "hidden states", 20)
+    page.text(142, 406, "$(B, T, D)$", 20)
+
+    loss = ("loss: cross-entropy over 9 tags,", "for the pieces that count")
+    tokens = ("[CLS]", "\u2026", "founder", ",", "lu", "##o", "ting", "##bai")
+    tags = ("", "", "O", "O", "B-PER", "", "I-PER", "")
+    widths = widths_of(tokens, 4)
+    widths[3:7] = 28, 70, 44, 64  # as wide as their tags, and room for ##o
+    places = draw_column(page, names, "Names", GREEN, loss, tokens, widths)
+    for token, tag, (x, width) in zip(tokens, tags, places, strict=True):
+        if token == "\u2026":
+            page.text(x, 210, token)
+            continue
+        page.arrow((x, 424), (x, 313))
+        if tag:
+            page.box(x, 210, width, 32, tag, GREEN, size=20)
+        else:
+            page.striped(x - width / 2, 194, width, 32)
+    page.box(466, 292, 440, 38, "linear, $D$ to 9", GREEN, size=22)
+    page.text(466, 254, "logits $(B, T, 9)$", 20)
+    page.striped(254, 122, 44, 26)
+    page.text(308, 135, "\u2212100: does not count", 20, "start")
+    page.bracket(places[4][0] - 34, places[7][0] + 30, 186, 6)
+    page.text((places[4][0] + places[7][0]) / 2, 168, "Luo Tingbai, PER", 22, bold=True)
+
+    loss = ("loss: cross-entropy over $T$ places,", "twice: for start and for end")
+    tokens = ("[CLS]", "who", "\u2026", "?", "[SEP]", "\u2026", "lu", "##o", "ting", "##bai", "[SEP]")
+    widths = widths_of(tokens, 4)
+    widths[1] = widths[7] = 46  # room for wide letters
+    boxes = draw_column(page, answers, "Answers", PURPLE, loss, tokens, widths)
+    places = [x for x, _ in boxes]
+    for i, (x, width) in enumerate(boxes):
+        if tokens[i] == "\u2026":
+            page.text(x, 215, tokens[i])
+            continue
+        page.arrow((x, 424), (x, 313))
+        page.rectangle(x - width / 2, 202, width, 26, PURPLE if i in (6, 9) else WHITE, line=3 if i in (6, 9) else 1.2)
+    page.box(946, 292, 488, 38, "linear, $D$ to 2", PURPLE, size=22)
+    page.text(946, 254, "start logits $(B, T)$, end logits $(B, T)$", 20)
+    for i, name in ((6, "start"), (9, "end")):
+        page.arrow((places[i], 168), (places[i], 198), width=4)
+        page.text(places[i], 152, name, 22, bold=True)
+    page.text((places[6] + places[9]) / 2, 124, "Luo Tingbai", 22, bold=True)
+    for first, last, segment in ((0, 4, 0), (5, 10, 1)):
+        ends = boxes[first][0] - boxes[first][1] / 2, boxes[last][0] + boxes[last][1] / 2
+        page.bracket(ends[0] + 1, ends[1] - 1, 608, -8)
+        page.text(sum(ends) / 2, 626, f"segment {segment}", 20)
+    captions = (("a text", 620), ("a text", 620), ("question and text as one input", 654))
+    for (left, width), (caption, y) in zip(PANELS, captions, strict=True):
+        page.text(left + width / 2, y, caption, 22, bold=True)
+    return page
+
+
+SPAN_WORDS = ("In", "Lagos", "Ada", "Obi", "beat", "Ben")
+STARTS = (0.1, 0.5, 2.0, 0.3, 0.1, 2.2)
+ENDS = (0.1, 0.8, 0.5, 2.4, 0.2, 1.5)
+
+
+def draw_score(page: Drawing, x: float, y: float, score: float, largest: bool) -> None:
+    """Write a score; the largest has a ring."""
+    if largest:
+        page.add("circle", cx=x, cy=y, r=25, fill=WHITE, stroke=VERMILLION, stroke_width=4)
+    page.text(x, y, f"{score:.1f}", 22, bold=largest)
+
+
+def span_grid() -> Drawing:
+    page = Drawing(
+        "span-grid",
+        "Start and end of an answer, chosen together: the sums of all pairs",
+        "A grid of six by six words: In, Lagos, Ada, Obi, beat, Ben. Rows are first words with start scores 0.1, 0.5, "
+        "2.0, 0.3, 0.1, 2.2; columns are last words with end scores 0.1, 0.8, 0.5, 2.4, 0.2, 1.5. The largest start, "
+        "Ben, and the largest end, Obi, are ringed. Each field on and above the diagonal holds the sum, darker for a "
+        "larger one. The fields below the diagonal are grey and struck through, since there the end lies before the "
+        "start. One of them, row Ben, column Obi, has the largest sum of all, 4.6, in a dashed frame. The best valid "
+        "span is framed in orange: row Ada, column Obi, 4.4.",
+    )
+    size, left, top = 84, 246, 140
+    page.text(left + 3 * size, 32, "last word, with its end score $e_j$", 22, bold=True)
+    page.text(24, 70, "first word,", 22, "start", bold=True)
+    page.text(24, 100, "with its start", 22, "start", bold=True)
+    page.text(24, 130, "score $s_i$", 22, "start", bold=True)
+    best = max(s + e for i, s in enumerate(STARTS) for e in ENDS[i:])
+    for k, word in enumerate(SPAN_WORDS):
+        middle = size * (k + 0.5)
+        page.text(left + middle, 70, word, 24)
+        draw_score(page, left + middle, 108, ENDS[k], ENDS[k] == max(ENDS))
+        page.text(148, top + middle, word, 24, "end")
+        draw_score(page, 205, top + middle, STARTS[k], STARTS[k] == max(STARTS))
+    for i, start in enumerate(STARTS):
+        for j, end in enumerate(ENDS):
+            x, y, total = left + size * (j + 0.5), top + size * (i + 0.5), start + end
+            fill = tint(BLUE, 0.04 + 0.96 * (total / best) ** 2) if i <= j else GREY
+            page.rectangle(x - size / 2, y - size / 2, size, size, fill, line=1.2, radius=0)
+            page.text(x, y, f"{total:.1f}", 24, colour=ink_on(fill) if i <= j else "#555555", struck=i > j)
+    page.frame(left + 3 * size, top + 2 * size, size, size, ORANGE, 8)
+    page.frame(left + 3 * size, top + 5 * size, size, size, VERMILLION, 5, dash="10 6")
+
+    page.rectangle(780, 140, 410, 504, PALE, edge=None, radius=12)
+    page.text(985, 180, "sum = $s_i + e_j$", 30, bold=True)
+    page.box(840, 262, 66, 66, "4.4", BLUE, size=24, radius=0)
+    page.frame(807, 229, 66, 66, ORANGE, 8)
+    page.text(896, 248, "the best valid span:", 22, "start")
+    page.text(896, 278, "Ada Obi", 24, "start", bold=True)
+    page.rectangle(807, 345, 66, 66, GREY, edge=None, radius=0)
+    page.text(840, 378, "4.6", 24, colour="#555555", struck=True)
+    page.frame(807, 345, 66, 66, VERMILLION, 5, dash="10 6")
+    page.text(896, 350, "the largest of all:", 22, "start")
+    page.text(896, 380, "the end lies", 22, "start")
+    page.text(896, 410, "before the start", 22, "start")
+    page.add("circle", cx=840, cy=494, r=25, fill=WHITE, stroke=VERMILLION, stroke_width=4)
+    page.text(896, 479, "the largest start,", 22, "start")
+    page.text(896, 509, "the largest end", 22, "start")
+    for i in range(4):
+        page.rectangle(807 + 17 * i, 578, 17, 34, tint(BLUE, (0.1, 0.4, 0.7, 1.0)[i]), line=1.2, radius=0)
+    page.text(896, 595, "darker: a larger sum", 22, "start")
+    return page
+
+
+TEXT_PIECES, QUESTION_PIECES, WINDOW_PIECES, OVERLAP = 393, 11, 128, 48
+ANSWER_AT = (150, 172)  # in the overlap of the second window and the third
+WINDOW_SCORES = ((7.1, 0.90), (4.0, 0.80), (3.2, 0.30), (5.5, 0.95), (4.6, 0.40))  # made up
+
+
+def windows() -> Drawing:
+    page = Drawing(
+        "windows",
+        "A long text read in windows that overlap, and why their scores are hard to compare",
+        "On top, a long bar, a text of about 400 pieces, with a short orange piece, the answer. Below, five windows, "
+        "each with the question in front, each a stretch of the text, 128 pieces with the question, shifted so that "
+        "neighbours share 48 pieces, which are hatched. The answer stands whole in the second window and in the "
+        "third. Beside each window two made-up numbers: the best span's sum, 7.1, 4.0, 3.2, 5.5 and 4.6, and its "
+        "probability in this window, 0.90, 0.80, 0.30, 0.95 and 0.40. The largest of each are ringed: the first window "
+        "and the fourth, and neither holds the answer. Below: within a window differences mean something; between "
+        "windows they do not, because each window shares out a whole 1, and adding 5 to all scores of a window "
+        "changes nothing in it.",
+    )
+    start, scale, high = 250, 1.42, 38
+    stretch = WINDOW_PIECES - QUESTION_PIECES
+    step = stretch - OVERLAP
+
+    def place(piece: float) -> float:
+        return start + scale * piece
+
+    page.box(place(TEXT_PIECES / 2), 62, scale * TEXT_PIECES, high, "", tint(BLUE, 0.25), radius=0)
+    page.text(place(0) + 8, 62, "the text", 20, "start")
+    page.text(place(TEXT_PIECES) - 8, 62, "about 400 pieces", 20, "end")
+    page.rectangle(place(ANSWER_AT[0]), 43, scale * (ANSWER_AT[1] - ANSWER_AT[0]), high, ORANGE, line=3, radius=0)
+    page.text(place(sum(ANSWER_AT) / 2), 24, "answer", 22, bold=True)
+    page.text(146, 118, "128 pieces with the question", 20, "start")
+    page.bracket(146, place(stretch), 136, 8)
+    for x, *lines in ((938, "best span", "$s + e$"), (1090, "probability", "in this window")):
+        for i, line in enumerate(lines):
+            page.text(x, 56 + 28 * i, line, 22 if i == 0 else 20, bold=i == 0)
+    page.text(1014, 120, "numbers made up", 20)
+    for k, scores in enumerate(WINDOW_SCORES):
+        y, first = 168 + 66 * k, k * step
+        last = first + stretch
+        page.text(20, y, f"window {k + 1}", 22, "start")
+        page.box(place(first) - 54, y, 100, high, "question", tint(PURPLE, 0.6), size=20, radius=0)
+        page.rectangle(place(first), y - high / 2, scale * stretch, high, tint(BLUE, 0.25), radius=0)
+        if k > 0:
+            page.striped(place(first), y - high / 2, scale * OVERLAP, high, tint(BLUE, 0.25))
+        if k < len(WINDOW_SCORES) - 1:
+            page.striped(place(last - OVERLAP), y - high / 2, scale * OVERLAP, high, tint(BLUE, 0.25))
+        if first <= ANSWER_AT[0] and ANSWER_AT[1] <= last:
+            long = scale * (ANSWER_AT[1] - ANSWER_AT[0])
+            page.rectangle(place(ANSWER_AT[0]), y - high / 2, long, high, ORANGE, line=3, radius=0)
+        for x, score, column, digits in ((938, scores[0], 0, 1), (1090, scores[1], 1, 2)):
+            largest = score == max(row[column] for row in WINDOW_SCORES)
+            if largest:
+                page.box(x, y, 78, 46, "", WHITE, edge=VERMILLION, line=4, radius=23)
+            page.text(x, y, f"{score:.{digits}f}", 24, bold=largest)
+    page.text(place(stretch) + 12, 168, f"overlap {OVERLAP}", 20, "start")
+    page.text(1014, 478, "ringed: the largest, and both", 20)
+    page.text(1014, 504, "windows lack the answer", 20)
+
+    page.rectangle(10, 528, 480, 137, tint(GREEN, 0.2), edge=None, radius=12)
+    page.text(30, 556, "Within a window", 24, "start", bold=True)
+    page.text(30, 592, "differences mean something:", 22, "start")
+    page.text(30, 624, "one softmax over all its places", 22, "start")
+    page.rectangle(506, 528, 684, 137, tint(VERMILLION, 0.2), edge=None, radius=12)
+    page.text(526, 556, "Between windows", 24, "start", bold=True)
+    page.text(526, 592, "each shares out a whole 1, and adding 5 to all", 22, "start")
+    page.text(526, 624, "scores of a window changes nothing in it", 22, "start")
+    return page
+
+
+# -------------------------------------------------------------------------------------- lesson 6: faster and bigger
+
+PROCESSES = (BLUE, ORANGE, GREEN, PURPLE)
+CHUNK, HIGH, APART = 52, 32, 18  # width and height of a chunk, and what lies between two processes
+Held = list[list[set[int]]]  # for each process, and each of its chunks, whose gradients are in the sum
+
+
+def ring_states(count: int) -> list[Held]:
+    """What each process holds before each turn of a ring all-reduce, and at the end."""
+    states = [[[{p} for _ in range(count)] for p in range(count)]]
+    for turn in range(2 * (count - 1)):
+        held = [[set(chunk) for chunk in row] for row in states[-1]]
+        for p in range(count):
+            chunk = (p - turn) % count
+            held[(p + 1) % count][chunk] |= states[-1][p][chunk]
+        states.append(held)
+    return states
+
+
+def draw_chunks(page: Drawing, left: float, top: float, held: Held) -> None:
+    """Draw the chunks of some processes, one row each: stripe k is filled where process k's gradient is in the sum."""
+    wide = CHUNK / len(PROCESSES)
+    for p, row in enumerate(held):
+        page.rectangle(left, top + (HIGH + APART) * p, CHUNK * len(row), HIGH, WHITE, edge=None, radius=0)
+    for k, colour in enumerate(PROCESSES):
+        places = [
+            (left + CHUNK * c + wide * k, top + (HIGH + APART) * p)
+            for p, row in enumerate(held)
+            for c, chunk in enumerate(row)
+            if k in chunk
+        ]
+        path = "".join(f"M{number(x)} {number(y)}h{number(wide)}v{HIGH}h-{number(wide)}z" for x, y in places)
+        if path:
+            page.add("path", d=path, fill=colour)
+    for p, row in enumerate(held):
+        y = top + (HIGH + APART) * p
+        edges = [((left + CHUNK * c, y), (left + CHUNK * c, y + HIGH)) for c in range(len(row) + 1)]
+        ends = [((left, y + d), (left + CHUNK * len(row), y + d)) for d in (0, HIGH)]
+        page.strokes(edges + ends, INK, 1.5)
+
+
+def draw_turn(page: Drawing, left: float, top: float, turn: int, held: Held) -> None:
+    """Draw what the processes hold before a turn, and which chunk each of them sends in it."""
+    page.text(left + 2 * CHUNK, top - 33, f"turn {turn % 3 + 1}", 22, bold=True)
+    draw_chunks(page, left, top, held)
+    for p in range(4):
+        chunk = (p - turn) % 4
+        x, y = left + CHUNK * (chunk + 0.5), top + (HIGH + APART) * p
+        page.frame(left + CHUNK * chunk - 2, y - 2, CHUNK + 4, HIGH + 4, INK, 5)
+        page.arrow((x, y + HIGH), (x, y + HIGH + APART), width=3)
+        if p == 3:
+            page.arrow((x, top - APART), (x, top), width=3)
+
+
+def ring() -> Drawing:
+    page = Drawing(
+        "ring",
+        "The ring all-reduce with four processes: three turns that add, three turns that hand out",
+        "Four processes, 0 to 3, one row each; each cuts its gradient into four chunks and sends one chunk a turn to "
+        "the next process, the last one to the first. A chunk has four stripes, and stripe k is filled where the "
+        "gradient of process k is in the sum. In turn 1 of reduce-scatter process 0 sends chunk 1, process 1 chunk 2, "
+        "and so on; the next process adds it to its own. After three turns each process holds one finished sum: "
+        "process 0 chunk 2, process 1 chunk 3, process 2 chunk 4, process 3 chunk 1. In the three turns of all-gather "
+        "the finished sums travel on in the same way, each in the place of an unfinished one. At the end all hold all "
+        "four sums, and each sent 3 + 3 chunks of 4: 2 (N - 1) / N of its gradient.",
+    )
+    states = ring_states(4)
+    for top, title, first in (
+        (10, "1. Reduce-scatter: the next one adds what it gets", 0),
+        (310, "2. All-gather: the next one keeps the finished sum", 3),
+    ):
+        page.rectangle(10, top, 905, 292, PALE, edge=None, radius=12)
+        page.text(30, top + 26, title, 26, "start", bold=True)
+        page.text(84, top + 55, "process", 20)
+        for p, colour in enumerate(PROCESSES):
+            page.box(84, top + 88 + HIGH / 2 + (HIGH + APART) * p, 56, HIGH, str(p), colour, bold=True)
+        for i in range(3):
+            draw_turn(page, 160 + 262 * i, top + 88, first + i, states[first + i])
+    page.rectangle(925, 10, 265, 292, tint(SKY, 0.25), edge=None, radius=12)
+    page.text(1057, 36, "The ring", 26, bold=True)
+    places = ((958, 82), (1020, 82), (1020, 146), (958, 146))
+    for p, (x, y) in enumerate(places):
+        page.box(x, y, 34, HIGH, str(p), PROCESSES[p], bold=True)
+    page.arrow((976, 82), (1002, 82))
+    page.arrow((1020, 99), (1020, 129))
+    page.arrow((1002, 146), (976, 146))
+    page.arrow((958, 129), (958, 99))
+    page.text(1048, 100, "each sends", 20, "start")
+    page.text(1048, 128, "to the next", 20, "start")
+    for y, chunk, name in (
+        (182, {0, 1}, "sum of 0 and 1"),
+        (222, {0, 1, 2, 3}, "finished sum"),
+        (262, {0}, "moves now"),
+    ):
+        draw_chunks(page, 938, y, [[chunk]])
+        page.text(1004, y + HIGH / 2, name, 20, "start")
+    page.frame(936, 260, CHUNK + 4, HIGH + 4, INK, 5)
+    page.rectangle(925, 310, 265, 292, tint(GREEN, 0.2), edge=None, radius=12)
+    page.text(1057, 336, "The end", 26, bold=True)
+    page.text(1057, 368, "all hold all sums", 20)
+    draw_chunks(page, 953, 398, states[-1])
+    page.text(
+        600, 622, "A row: one process, its gradient in 4 chunks, before the turn. After process 3 comes process 0.", 20
+    )
+    page.text(600, 653, "Each sent 3 + 3 chunks of 4: $2 (N \u2212 1) / N$ of its gradient", 24, bold=True)
+    return page
+
+
+# What training keeps for each parameter: its name, its bytes, its colour
+ADAM_STATE = (("parameters", 2, BLUE), ("gradients", 2, ORANGE), ("optimizer state", 12, GREEN))
+SHARDINGS = (  # name, what is sharded, formula, and how many of the three are sharded
+    ("DDP", "nothing sharded", "$2 + 2 + 12$", 0),
+    ("ZeRO-1", "optimizer state sharded", "$2 + 2 + 12 / N$", 1),
+    ("ZeRO-2", "gradients, too", "$2 + (2 + 12) / N$", 2),
+    ("ZeRO-3 = FSDP", "parameters, too", "$(2 + 2 + 12) / N$", 3),
+)
+BILLIONS, GPUS = 7.5, 64
+
+
+def bytes_of(sharded: int, gpus: int) -> list[float]:
+    """The bytes for each parameter on one GPU where the last ``sharded`` of the three are cut into ``gpus`` parts."""
+    return [size / (gpus if 3 - i <= sharded else 1) for i, (_, size, _) in enumerate(ADAM_STATE)]
+
+
+def zero() -> Drawing:
+    page = Drawing(
+        "zero",
+        "What each of N GPUs holds in data parallel training, from DDP to ZeRO-3",
+        "Four rows of bars, to scale for N = 64 GPUs: the bytes that one GPU holds for each parameter in mixed "
+        "precision with Adam. DDP: 2 for the parameter, 2 for its gradient, 12 for the optimizer state; with 7.5 "
+        "billion parameters 120 GB. ZeRO-1 shards the optimizer state: 2 + 2 + 12 / N, 31.4 GB. ZeRO-2 shards the "
+        "gradients, too: 2 + (2 + 12) / N, 16.6 GB. ZeRO-3, which is FSDP, shards the parameters, too: (2 + 2 + 12) / "
+        "N, 1.9 GB. What a GPU does not hold lies on the others. Below, the 16 bytes in large: the parameter and its "
+        "gradient in 16 bits, 2 bytes each, and the optimizer state, a copy of the parameter in float32 and Adam's two "
+        "averages m and v, 4 bytes each. Activations are not counted. Numbers: Rajbhandari and others 2020, figure 1.",
+    )
+    start, unit = 318, 29.5
+    page.text(start, 34, "Bytes for each parameter, on one GPU", 22, "start", bold=True)
+    page.text(1180, 22, "7.5 billion parameters,", 20, "end")
+    page.text(1180, 48, "$N$ = 64 GPUs", 20, "end")
+    for row, (name, what, formula, sharded) in enumerate(SHARDINGS):
+        y = 104 + 84 * row
+        page.rectangle(10, y - 38, 1180, 76, PALE, edge=None, radius=12)
+        page.text(28, y - 15, name, 24, "start", bold=True)
+        page.text(28, y + 17, what, 20, "start")
+        left, sizes = start, bytes_of(sharded, GPUS)
+        for (_, whole, colour), size in zip(ADAM_STATE, sizes, strict=True):
+            if size == whole:
+                page.box(left + unit * size / 2, y, unit * size, 48, str(whole), colour, size=24, bold=True, radius=0)
+            else:
+                page.rectangle(left, y - 24, unit * size, 48, colour, edge=None, radius=0)
+            left += unit * size
+        if sharded:
+            right = start + 16 * unit
+            page.rectangle(left + 3, y - 24, right - left - 3, 48, WHITE, edge=DIM, radius=0, dash="6 4")
+            page.text((left + right) / 2, y, "on the other GPUs", 20)
+        page.text(812, y, formula, 22, "start")
+        page.text(1180, y, f"{round(BILLIONS * sum(sizes), 1):g} GB", 28, "end", bold=True)
+    left, unit = 40, 70
+    page.rectangle(10, 402, 1180, 172, tint(SKY, 0.25), edge=None, radius=12)
+    page.text(40, 428, "The 16 bytes of mixed precision with Adam", 22, "start", bold=True)
+    for name, size, colour in (
+        ("parameter", 2, BLUE),
+        ("gradient", 2, ORANGE),
+        ("float32 parameter", 4, GREEN),
+        ("average $m$", 4, GREEN),
+        ("average $v$", 4, GREEN),
+    ):
+        x = left + unit * size / 2
+        page.box(x, 482, unit * size, 68, "", colour, radius=0)
+        page.text(x, 467, name, 20, colour=ink_on(colour))
+        page.text(x, 497, f"{size} bytes", 20, colour=ink_on(colour))
+        left += unit * size
+    page.bracket(40, 318, 526, -6)
+    page.text(179, 549, "in 16 bits", 20)
+    page.bracket(322, 1160, 526, -6)
+    page.text(741, 549, "optimizer state: 12 bytes, in float32", 20)
+    page.text(28, 606, "sharded: cut into $N$ parts, one on each GPU. Not counted: activations.", 22, "start")
+    page.text(28, 644, "Numbers as in Rajbhandari et al. 2020, arXiv 1910.02054, figure 1", 20, "start")
+    return page
+
+
+FORWARD, BACKWARD, LAST_SENT, UPDATE = (342, 520), (524, 906), (906, 1026), (1030, 1172)  # from x to x
+
+
+def step_timeline() -> Drawing:
+    page = Drawing(
+        "step-timeline",
+        "One training step as a timeline, and what each change of the lesson shortens",
+        "Three rows from left to right. CPU: tokenise, copy. GPU: forward, then backward through layers 6 and 5, 4 and "
+        "3, 2 and 1, and the word vectors, then the optimizer. Network: as soon as a part of the backward pass is "
+        "done, its gradients are exchanged as one bucket; buckets 1 to 3 travel during the rest of the backward pass "
+        "and cost no time; for the last bucket, the word vectors, the GPU waits; then comes the optimizer. Below, "
+        "five changes and what they shorten. Group by length: forward and backward, less padding. Larger batch: the "
+        "exchange that is waited for and the optimizer come once for more texts, and a GPU is better used in forward "
+        "and backward. bfloat16: the products in forward and backward, where the hardware has it. Fused optimizer: "
+        "the optimizer. Only words that occur: the last part of the backward pass, the last bucket and the optimizer, "
+        "as there are fewer word vectors. The widths are made up.",
+    )
+    for y, name, width in ((58, "CPU", 194), (134, "GPU", 1040), (218, "network", 1040)):
+        page.text(30, y, name, 24, "start", bold=True)
+        page.rectangle(150, y - 30, width, 60, PALE, edge=None, radius=6)
+    for left, right, y, name, fill in (
+        (160, 270, 58, "tokenise", GREY),
+        (274, 334, 58, "copy", GREY),
+        (*FORWARD, 134, "forward", SKY),
+        (*UPDATE, 134, "optimizer", GREEN),
+    ):
+        page.box((left + right) / 2, y, right - left, 46, name, fill, size=20, bold=name == "optimizer")
+    page.arrow((304, 82), (304, 134), (340, 134))
+    page.text(715, 56, "backward: layers, then word vectors", 20)
+    page.bracket(*BACKWARD, 80, 12)
+    parts = (("6, 5", 524, 624, 700), ("4, 3", 624, 724, 800), ("2, 1", 724, 824, 900), ("words", 824, 906, 1026))
+    for i, (name, left, right, sent) in enumerate(parts, start=1):
+        page.box((left + right) / 2, 134, right - left, 46, name, BLUE, size=20)
+        page.arrow((right - 14, 158), (right + 16, 194), width=2.5)
+        page.box((right + sent) / 2, 218, sent - right, 46, "4: words" if i == 4 else str(i), ORANGE, size=20)
+    page.arrow((1027, 218), (1054, 218), (1054, 159), width=2.5)
+    page.text(968, 134, "waits", 20)
+    page.text(606, 218, "gradients, in buckets", 20, "end")
+    page.bracket(624, 900, 256, -6)
+    page.text(762, 275, "cost no time", 20)
+    page.bracket(*LAST_SENT, 256, -6)
+    page.text(966, 275, "waited for", 20)
+    page.arrow((150, 302), (1186, 302), width=2.5)
+    page.text(138, 302, "time", 20, "end")
+
+    page.text(30, 336, "What gets shorter", 24, "start", bold=True)
+    rows = {
+        "group by length": (FORWARD[0], BACKWARD[1], "less padding", SKY),
+        "larger batch": (LAST_SENT[0], UPDATE[1], "once for more texts", GREEN),
+        "bfloat16": (FORWARD[0], BACKWARD[1], "matrix products, where the hardware has it", SKY),
+        "fused optimizer": (*UPDATE, "one pass", GREEN),
+        "only words that occur": (824, UPDATE[1], "fewer word vectors", GREEN),
+    }
+    middles = [382 + 52 * i for i in range(len(rows))]
+    for y in middles:
+        page.rectangle(10, y - 23, 1180, 46, PALE, edge=None, radius=6)
+    guides = (FORWARD[0], FORWARD[1] + 2, BACKWARD[1], LAST_SENT[1] + 2, UPDATE[1])
+    page.strokes([((x, 303), (x, middles[-1] + 23)) for x in guides], DIM, 1.2)
+    for y, (name, (left, right, how, colour)) in zip(middles, rows.items(), strict=True):
+        page.text(30, y, name, 20, "start", bold=True)
+        page.box((left + right) / 2, y, right - left - 6, 36, how, colour, size=20)
+        if name == "larger batch":
+            width = BACKWARD[1] - FORWARD[0] - 6
+            page.box((FORWARD[0] + BACKWARD[1]) / 2, y, width, 36, "a GPU is better used", size=20, dash="6 4")
+    page.text(600, 646, "Widths are made up. One process alone has no exchange.", 20)
+    return page
+
+
+def memory_bar() -> Drawing:
+    page = Drawing(
+        "memory-bar",
+        "What memory holds in training: plain, with gradient accumulation, with recomputing",
+        "Three bars. In each, the first four parts are of the same size, one number for each weight: parameters, "
+        "gradients, and AdamW's averages m and v; they stay as they are whatever the batch. Then come the activations, "
+        "which grow with the batch. Plain: a long part, the activations of 32 texts. With gradient accumulation: the "
+        "activations of 8 texts at a time, a quarter; the rest of the place is free, and the same work is done in four "
+        "pieces. With recomputing: the inputs of all layers and the inside of one layer at a time; the rest is free, "
+        "and the forward pass is done twice, about a third more work. The sizes of the activations are made up.",
+    )
+    start, unit, long = 30, 132, 610
+    border = start + 4 * unit
+    page.bracket(start, border - 3, 66, 8)
+    page.text((start + border) / 2, 22, "four numbers for each weight:", 20, bold=True)
+    page.text((start + border) / 2, 48, "the same for every batch", 20)
+    page.bracket(border + 3, border + long, 66, 8)
+    page.text(border + long / 2, 22, "activations:", 20, bold=True)
+    page.text(border + long / 2, 48, "grow with the batch and the length of the texts", 20)
+    layers = tint(PURPLE, 0.6)
+    for top, title, parts, gone in (
+        (84, "Plain: 32 texts at once", (("activations of 32 texts", long, PURPLE),), ()),
+        (
+            *(262, "Gradient accumulation: 4 times 8 texts", (("8 texts", long / 4, PURPLE),)),
+            ("free: the gradients of the four", "parts add up, then comes the step"),
+        ),
+        (
+            *(
+                440,
+                "Recomputing (activation checkpointing): 32 texts",
+                (("layer inputs", 154, PURPLE), ("one layer", 118, layers)),
+            ),
+            ("free: inner results", "are computed once more"),
+        ),
+    ):
+        page.rectangle(10, top, 1180, 168, PALE, edge=None, radius=12)
+        page.text(start, top + 26, title, 24, "start", bold=True)
+        left, y = start, top + 86
+        state = (("parameters", unit, BLUE), ("gradients", unit, ORANGE), ("$m$", unit, GREEN), ("$v$", unit, GREEN))
+        for name, width, fill in (*state, *parts):
+            page.box(
+                left + width / 2, y, width, 72, name, fill, size=24 if width == long or "$" in name else 20, radius=0
+            )
+            left += width
+        if gone:
+            width = border + long - left
+            page.rectangle(left + 3, y - 36, width - 3, 72, WHITE, edge=DIM, radius=0, dash="6 4")
+            for i, line in enumerate(gone):
+                page.text(left + width / 2, y - 14 + 28 * i, line, 20)
+        page.bracket(start + 2 * unit + 2, border - 2, y + 46, -6)
+        page.text(start + 3 * unit, y + 62, "averages of AdamW", 20)
+    for y, line in (
+        (84 + 148, "kept in the forward pass, used in the backward pass"),
+        (262 + 148, "the same work, in smaller pieces"),
+        (440 + 148, "forward twice: about a third more work"),
+    ):
+        page.text(border + long / 2, y, line, 20)
+    page.text(600, 640, "Sizes of the activations are made up; the lesson measures them.", 20)
+    return page
+
+
+FORMATS = (("float32", 8, 23), ("bfloat16", 8, 7), ("float16", 5, 10))  # bits of exponent and fraction
+
+
+def limits_of(exponent: int, fraction: int) -> tuple[float, float, float]:
+    """The smallest normal number, the largest number, and the step from 1 to the next number."""
+    bias = 2 ** (exponent - 1) - 1
+    return 2.0 ** (1 - bias), (2 - 2.0**-fraction) * 2.0**bias, 2.0**-fraction
+
+
+def short(value: float) -> str:
+    """A number as programs write it, with two digits: 3.4e38."""
+    mantissa, power = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def number_formats() -> Drawing:
+    page = Drawing(
+        "number-formats",
+        "Three number formats, bit by bit: float32, bfloat16 and float16",
+        "Above, the bits, one square each. float32, 4 bytes: 1 sign, 8 exponent, 23 fraction. bfloat16, 2 bytes: 1 "
+        "sign, 8 exponent, 7 fraction, the upper half of float32. float16, 2 bytes: 1 sign, 5 exponent, 10 fraction. "
+        "A value is plus or minus 1.fraction times 2 to the power of the exponent minus a bias. Below, bars on a "
+        "logarithmic scale from the smallest normal number to the largest: float32 1.2e-38 to 3.4e38, bfloat16 1.2e-38 "
+        "to 3.4e38, float16 6.1e-5 to 65,504; and the step from 1 to the next number: 1.2e-7, 7.8e-3, 9.8e-4. So "
+        "bfloat16 has the range of float32 and a coarse step; float16 has a finer step and a small range.",
+    )
+    start, size = 190, 31
+    page.text(start, 28, "value = \u00b1 1.fraction $\\times 2^{exponent \u2212 bias}$", 24, "start")
+    page.text(1180, 28, "one square is one bit", 20, "end")
+    notes = ("", "the upper half of float32", "shorter exponent, longer fraction")
+    for row, ((name, exponent, fraction), note) in enumerate(zip(FORMATS, notes, strict=True)):
+        top = 78 + 88 * row
+        bits = 1 + exponent + fraction
+        page.text(24, top + 4, name, 26, "start", bold=True)
+        page.text(24, top + 34, f"{bits // 8} bytes", 20, "start")
+        page.grid(start, top, size, 1, 1, GREY)
+        page.grid(start + size, top, size, 1, exponent, SKY)
+        page.grid(start + size * (1 + exponent), top, size, 1, fraction, ORANGE)
+        page.text(start + size, top - 16, "sign", 20, "end")
+        page.text(start + size * (1 + exponent / 2), top - 16, f"exponent: {exponent}", 20)
+        page.text(start + size * (1 + exponent + fraction / 2), top - 16, f"fraction: {fraction}", 20)
+        if note:
+            page.text(start + size * bits + 24, top + size / 2, note, 20, "start")
+
+    page.rectangle(10, 320, 1180, 252, PALE, edge=None, radius=12)
+    page.text(574, 346, "from the smallest normal number to the largest", 22, bold=True)
+    page.text(1088, 346, "step above 1", 22, bold=True)
+    decade = 6.9
+
+    def place(value: float) -> float:
+        return 574 + decade * math.log10(value)
+
+    for row, (name, exponent, fraction) in enumerate(FORMATS):
+        y = 394 + 54 * row
+        smallest, largest, step = limits_of(exponent, fraction)
+        left, right = place(smallest), place(largest)
+        page.text(24, y, name, 24, "start", bold=True)
+        page.rectangle(left, y - 16, right - left, 32, SKY, radius=0)
+        page.text(left - 10, y, short(smallest), 24, "end")
+        page.text(right + 10, y, short(largest) if largest > 1e6 else f"{largest:,.0f}", 24, "start")
+        page.text(1088, y, short(step), 26, bold=True)
+    page.strokes([((place(1), 372), (place(1), 530))], INK, 2)
+    page.text(place(1), 546, "1", 22)
+    page.text(place(1e-38), 546, "logarithmic scale", 20, "start")
+    page.text(24, 602, "bfloat16: the range of float32, and a coarse step", 22, "start")
+    page.text(
+        24, 642, "float16: a finer step, but above 65,504 it overflows, below 6.1e-5 it loses digits", 22, "start"
+    )
+    return page
+
+
+DRAWINGS = (
+    *(two_translators, transformer, three_masks, heads, kv_cache),
+    *(two_sides, bert, toy_blank),
+    *(text_to_logits, five_ways),
+    *(three_heads, span_grid, windows),
+    *(ring, zero, step_timeline, memory_bar, number_formats),
+)
 
 if __name__ == "__main__":
     for draw in DRAWINGS:
