@@ -22,7 +22,7 @@ from torch import Tensor
 ROUNDS = 3  # so that no wrong answer passes by chance
 
 
-class NotYet(AssertionError):
+class WrongAnswerError(AssertionError):
     """The verdict on a wrong answer, for nbgrader."""
 
     def _render_traceback_(self) -> list[str]:
@@ -36,14 +36,15 @@ def exercise(number: int) -> Callable[[Callable[..., str | None]], Callable[...,
     def decorate(check: Callable[..., str | None]) -> Callable[..., None]:
         @functools.wraps(check)
         def verdict(*answers: Callable) -> None:
-            marking = "NBGRADER_EXECUTION" in os.environ  # then a warning on stderr would count as a failure, too
-            with torch.random.fork_rng(devices=[]):  # whatever an answer draws, the lesson's random numbers stay
-                with contextlib.redirect_stderr(sys.stdout) if marking else contextlib.nullcontext():
-                    hints = (check(*answers) for _ in range(ROUNDS))
-                    hint = next((hint for hint in hints if hint), None)
+            marking = "NBGRADER_EXECUTION" in os.environ
+            # Whatever an answer draws, the lesson's random numbers stay. To nbgrader a warning on stderr is a failure.
+            stderr = contextlib.redirect_stderr(sys.stdout) if marking else contextlib.nullcontext()
+            with torch.random.fork_rng(devices=[]), stderr:
+                hints = (check(*answers) for _ in range(ROUNDS))
+                hint = next((hint for hint in hints if hint), None)
             said = f"Exercise {number}: " + (f"not yet - {hint}" if hint else "right")
             if hint and marking:
-                raise NotYet(said)
+                raise WrongAnswerError(said)
             print(said)
 
         return verdict

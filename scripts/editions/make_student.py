@@ -9,7 +9,6 @@ teacher alone. A second call does nothing when nothing has changed.
 import argparse
 import io
 import json
-import os
 import sys
 import tempfile
 import time
@@ -36,14 +35,18 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def hashes_of(files: dict[str, bytes]) -> dict[str, str]:
-    return {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
+def hash_of(content: bytes) -> str:
+    return sha256(content).hexdigest()
 
 
-def hashes_on_disk(folder: Path) -> dict[str, str]:
-    """The hash of each file below a folder, by its name; nothing where there is no folder."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}
+def holds_more(folder: Path, *written: dict[str, str]) -> bool:
+    """Whether a folder holds a file that none of these calls wrote, each given as the hashes of its files by name."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            known = [hashes.get(path.relative_to(folder).as_posix()) for hashes in written]
+            if not any(known) or hash_of(path.read_bytes()) not in known:
+                return True
+    return False
 
 
 def replace_folder(target: Path, files: dict[str, bytes], written: dict[str, str]) -> Path | None:
@@ -63,7 +66,8 @@ def replace_folder(target: Path, files: dict[str, bytes], written: dict[str, str
             path.write_bytes(content)
         kept = None
         if target.exists():
-            if any(written.get(name) != found for name, found in hashes_on_disk(target).items()):
+            cut_off = {name: hash_of(content) for name, content in files.items()}  # what a call that failed has written
+            if holds_more(target, written, cut_off):
                 number = 1
                 while (kept := target.with_name(f"{target.name}-before-{number}")).exists():
                     number += 1
@@ -77,7 +81,7 @@ def replace_file(target: Path, content: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
         new = Path(temporary) / "new"
         new.write_bytes(content)
-        os.replace(new, target)
+        new.replace(target)
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, str]]:
@@ -105,13 +109,13 @@ def make(folder: Path, chosen: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     parts = {"student": student, "grading": grading}
     archive, manifest = zipped(student), folder / MANIFEST
-    made = {part: hashes_of(files) for part, files in parts.items()} | {"zip": {ZIP: sha256(archive).hexdigest()}}
+    made = {part: {name: hash_of(files[name]) for name in sorted(files)} for part, files in parts.items()}
+    made["zip"] = {ZIP: hash_of(archive)}
     written = read_manifest(manifest)
     whole = all((folder / part / name).is_file() for part, files in parts.items() for name in files)
     if written == made and whole and (folder / ZIP).is_file():
         say("nothing has changed since the last time")
     else:
-        manifest.unlink(missing_ok=True)  # until all is well
         for part, files in parts.items():
             if kept := replace_folder(folder / part, files, written.get(part, {})):
                 say(f"{folder / part} held files of yours: they are in {kept.name} now")
@@ -125,7 +129,7 @@ def make(folder: Path, chosen: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build")
-    parser.add_argument("--exercises", default="", help="the exercises to hand out, such as '1.2 1.4 2'; all unless told")
+    parser.add_argument("--exercises", default="", help="which to hand out, such as '1.2 1.4 2'; all unless told")
     arguments = parser.parse_args()
     try:
         make(arguments.folder.resolve(), arguments.exercises)

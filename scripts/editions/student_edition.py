@@ -1,8 +1,8 @@
 """The files of the student edition and of the course for marking, made from the repository.
 
-A lesson loses its outputs and every word on solutions. An exercise becomes what nbgrader knows: a cell to answer in, and
-a locked cell that checks the answer and is worth as many points as the exercise is difficult. Texts lose the paragraphs
-and rows that speak of what the edition has not.
+A lesson loses its outputs and every word on solutions. An exercise becomes what nbgrader knows: a cell to answer in,
+and a locked cell that checks the answer and is worth as many points as the exercise is difficult. Texts lose the
+paragraphs and rows that speak of what the edition has not.
 """
 
 import ast
@@ -14,14 +14,15 @@ import nbformat
 from sources import LINK, NOTEBOOKS, ROOT, exercise_in, has_heading, lessons, section_of
 
 HERE = Path(__file__).resolve().parent
-# Packages that the lessons, their checks and their helper never import: site, EPUB, slides, style, the tests of all that.
+# Packages that lessons, checks and helper never import. They are for site, EPUB, slides, style, and the tests of those.
 NOT_FOR_LESSONS = re.compile(
     r"(sphinx\S*|myst-nb|furo|ziamath|docutils|markdown-it-py|fonttools|beautifulsoup4|websocket-client|hypothesis|ruff)=="
 )
 RULES = ("setup", ".venv/.ready", "bert/config.json", "lab", "test")  # of the Makefile
 SECTIONS_LEFT_OUT = ("Two commands", "Lessons", "Without make", "In a class", "For those who change")  # of the README
 LACKS = re.compile(
-    r"benchmarks/|scripts/editions|make (site|slides|student|run|bench)|make test. tests|solutions|notebooks/slides|stored output"
+    r"benchmarks/|scripts/editions|notebooks/slides|solutions|stored output|make (site|slides|student|run|bench)|"
+    r"make test. tests"
 )
 SOLUTION_SENTENCE = re.compile(r"[ \n]*\bThe\s+solutions?\s+(?:is|are|does|do)\s(?:`[^`]*`|[^.`])*\.")
 
@@ -50,7 +51,8 @@ def exercises_of(chosen: str = "") -> tuple[Lessons, dict[str, int]]:
     for path in lessons():
         notebooks[path.name] = nbformat.read(path, as_version=4)
         points |= prepare(notebooks[path.name], number_of(path.name))
-    if unknown := [name for name in names if name not in points and name not in {key.partition(".")[0] for key in points}]:
+    known = set(points) | {key.partition(".")[0] for key in points}
+    if unknown := [name for name in names if name not in known]:
         raise ExerciseError(f"there is no exercise {', '.join(unknown)}; there are {', '.join(points)}")
     if names:
         points = {key: worth for key, worth in points.items() if {key, key.partition(".")[0]} & set(names)}

@@ -38,10 +38,13 @@ def defined_and_used(source: str) -> tuple[set[str], set[str]]:
 class LeaveOutTheLesson(NbGraderPreprocessor):
     """Leaves out the cells that no answer and no check needs, neither itself nor by what it calls."""
 
+    def wanted(self, cell):
+        return RUN_THE_WHOLE_LESSON or "nbgrader" in cell.metadata or cell.get("id") == "setup"
+
     def preprocess(self, nb, resources):
         cells = [cell for cell in nb.cells if cell.cell_type == "code"]
         names = {id(cell): defined_and_used(cell.source) for cell in cells}
-        run = [cell for cell in cells if "nbgrader" in cell.metadata or cell.get("id") == "setup" or RUN_THE_WHOLE_LESSON]
+        run = [cell for cell in cells if self.wanted(cell)]
         for cell in run:
             used = names[id(cell)][1]
             run += [other for other in cells if other not in run and names[id(other)][0] & used]
