@@ -24,9 +24,9 @@ INDEX = """# Slides
 {decks}
 
 {{.small}}
-Everything on the slides is taken from the lessons as they ran. Keys: **→** and **←** for the next step and the one
-before, **F** for the whole screen, **O** for all slides of a deck. **S** opens the notes for the speaker, with a clock,
-in a second window. **E** makes a page of each slide: print it, or keep it as PDF.
+Figures, outputs, code and results are taken from the lessons as they ran. Keys: **→** and **←** for the next step and
+the one before, **F** for the whole screen, **O** for all slides of a deck. **S** opens the notes for the speaker, with
+a clock, in a second window. **E** makes a page of each slide: print it, or keep it as PDF.
 
 ```{{toctree}}
 :hidden:
