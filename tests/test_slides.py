@@ -97,8 +97,8 @@ def test_a_second_call_writes_nothing_again(built):
 
 
 def test_the_index_leads_to_each_deck(built):
-    links = [link["href"] for link in page_of(built, "index").find_all("a", class_="internal")]
-    assert links == [f"{deck}.html" for deck in DECKS]
+    links = [link["href"] for link in page_of(built, "index").find_all("a")]
+    assert links == [address for deck in DECKS for address in (f"{deck}.html", f"{deck}.html?print-pdf")]
 
 
 def test_one_more_deck_needs_no_change_of_code(tmp_path):

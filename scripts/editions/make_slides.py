@@ -26,7 +26,7 @@ INDEX = """# Slides
 {{.small}}
 Figures, outputs, code and results are taken from the lessons as they ran. Keys: **→** and **←** for the next step and
 the one before, **F** for the whole screen, **O** for all slides of a deck. **S** opens the notes for the speaker, with
-a clock, in a second window. **E** makes a page of each slide: print it, or keep it as PDF.
+a clock, in a second window. The pages for paper are there to be printed, or to be kept as PDF.
 
 ```{{toctree}}
 :hidden:
@@ -72,7 +72,11 @@ def deck_of(path: Path) -> Deck:
 
 def slides_sources(decks: list[Deck]) -> dict[str, bytes]:
     """All that Sphinx reads: decks, index, the lessons of the decks with their figures, the drawings."""
-    links = [f"- [{deck.title}]({deck.name}.md), {deck.minutes} minutes" for deck in decks]
+    links = [
+        f"- [{deck.title}]({deck.name}.md), {deck.minutes} minutes "
+        f'(<a href="{deck.name}.html?print-pdf" aria-label="{deck.name}, for paper">for paper</a>)'
+        for deck in decks
+    ]
     index = INDEX.format(decks="\n".join(links), names="\n".join(deck.name for deck in decks))
     files = {f"figures/{path.name}": path.read_bytes() for path in sorted((NOTEBOOKS / "figures").glob("*.svg"))}
     files["index.md"] = index.encode()
