@@ -21,6 +21,7 @@ PACKAGES = ("sphinx", "sphinx-revealjs", "myst-parser", "ziamath", "pillow")
 MOST_SLIDES, MOST_MINUTES = 20, 50
 INDEX = """# Slides
 
+{{.small}}
 {decks}
 
 {{.small}}
