@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 # Packages that lessons, checks and helper never import. They are for site, EPUB, slides, style, and the tests of those.
 NOT_FOR_LESSONS = re.compile(
     r"(sphinx\S*|myst-nb|furo|ziamath|docutils|markdown-it-py|fonttools|beautifulsoup4|websocket-client|hypothesis|ruff"
-    r"|check-jsonschema)=="
+    r"|check-jsonschema|pillow)=="
 )
 RULES = ("setup", ".venv/.ready", "bert/config.json", "lab", "test")  # of the Makefile
 SECTIONS_LEFT_OUT = ("Two commands", "Lessons", "Without make", "In a class", "For those who change")  # of the README
