@@ -96,7 +96,7 @@ import torchnlp
 from torchnlp import COLOURS, device
 
 SEED = 0
-STEPS = 360  # of the training below
+STEPS = 180  # of the training below
 started = time.perf_counter()
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -131,13 +131,13 @@ md(
     r"""
 ## The big picture
 
-![The sentence Oil blank rose, with one blank, twice. Left: a left-to-right model; arrows lead to the blank from the words before it only, and the words after it are grey. Right: a bidirectional model; arrows lead to the blank from both sides. Below each, the word that it guesses.](figures/two-sides.svg)
+![The sentence The blank minister resigned on Tuesday, twice. Above, left-to-right as GPT: arrows lead to the guess from the blank and the two tokens before it, the six tokens after it are grey, and many words fit. Below, bidirectional as BERT: arrows come from all nine tokens, and few words fit, such as prime. Beside each, which keys each query sees: a triangle above, all of them below.](figures/two-sides.svg)
 
 A model that may use what stands on both sides of a place is **bidirectional**. GPT, which writes, may not: when it is asked for the next word, there is no right side yet, and in training a causal mask hides it. BERT does not write. It reads a text that is already there, so it may look at both sides, and needs no causal mask. That is the whole difference between the two masks that you saw in lesson 2.
 
 But a bidirectional model cannot be asked for each word of a text: it would see the answer. So some words are hidden, and it is asked for these.
 
-![BERT from bottom to top, with the shape of the tensor at each arrow. Word pieces become ids. Three tables are looked up, one for the piece, one for the position, one for the segment, and the three vectors are summed and normalised. A pile of blocks follows, in which every token looks at all others. On top there is a head. For pre-training it is a masked-word head over each blank and a next-sentence head over the first token. For a task of your own both heads are taken off, and a new, small head is put on; all below it is kept.](figures/bert.svg)
+![BERT from bottom to top, with the shape of the tensor at each arrow. Tokens become ids. Three tables are looked up, for word piece, position and segment; the three vectors are summed and normalised. A pile of L blocks follows, in which every token looks at all others. Above it on the left the two heads of pre-training: the pooler and the next-sentence head over CLS; a dense layer and the product with the word vectors over each MASK. That product uses the table of word pieces. On the right fine-tuning: the pooler and one new layer; both heads are crossed out. The body, tables and blocks, is kept.](figures/bert.svg)
 
 The letters of its name say the same: **B**idirectional **E**ncoder **R**epresentations from **T**ransformers ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)). *Transformer* is the block of lesson 2. *Encoder* is its half that reads. *Representations* are the vectors that come out, one for each token: they are what one wants, and the blanks are only the way to get them. This lesson goes through the drawing from bottom to top.
 """,
@@ -175,8 +175,6 @@ $$z_w = \sum_{k=1}^{D} h_k\, e_{wk} \qquad p_w = \frac{\exp(z_w)}{\sum_{v=1}^{V}
 
 The $z_w$ are the logits, the $p_w$ the probabilities.
 
-![Six words as arrows from the origin of a plane. To the right lies economy, to the left sport; up lies movement, down lies thing. The arrow of the blank points to the right and down. The arrow of prices points nearly the same way and is long, that of profit too, but it is shorter; the other words point elsewhere. Beside each word stands its probability.](figures/toy-blank.svg)
-
 Take six words with two numbers each. The first says how much a word belongs to the economy (and not to sport), the second how much it is a movement (and not a thing). A network read "Oil ▢ rose" and gave the blank the vector $(1.5, -1)$: economy, and a thing.
 
 **Predict:** which word gets the highest logit? *prices* has the vector $(2, -1)$ and *profit* $(1.5, -0.5)$. Compute both.
@@ -198,6 +196,8 @@ for word, z in zip(words, by_loop, strict=True):
 md(
     "toy-vocabulary-read",
     r"""
+![Left, six words as arrows from the origin of a plane: sport lies to the left and economy to the right, movement above and thing below. A thick arrow, the blank, points to the right and down. The arrow of prices points nearly the same way and is long, that of profit too, but it is shorter; rose, goal, team and kicked point elsewhere. Right, a table of their logits and probabilities, with the formulas.](figures/toy-blank.svg)
+
 *prices* gets $1.5 \cdot 2 + (-1)(-1) = 4$ and most of the probability. *profit* lies in nearly the same direction, but its vector is shorter, so its product is smaller. Words of sport get negative logits.
 
 ### With a matrix, and as a layer
@@ -383,7 +383,7 @@ is_news = classes == torchnlp.CLASSES and len(train_dataset) >= 1000  # what is 
 held_out = max(1, min(100, len(train_dataset) // 10))
 validation_texts = [text for _, text in train_dataset[:held_out]]
 train_texts = [text for _, text in train_dataset[held_out:]]
-test_texts = [text for _, text in test_dataset[:400]]
+test_texts = [text for _, text in test_dataset[:200]]
 
 
 def encode(texts, max_length=128):
@@ -492,7 +492,9 @@ Each token is printed as piece/position/segment. The two *resigned* differ in po
 
 But sentences about law and sentences about tennis differ in all words. Perhaps *every* token's vector takes on the topic, and the word itself has nothing to do with it. So there are two controls in the same sentences: the word *the*, and the full stop.
 
-**Predict:** before the first block, how similar are the two *court*s? And after the last: does *court* differ more between the senses than *the* does?
+For each token we take the mean similarity of two sentences with the same sense, minus that of two with different senses: before the first block, half-way up, and after the last.
+
+**Predict:** where is this gap near zero? And after the last block: is it larger for *court* than for *the* beside it?
 """,
 )
 code(
@@ -528,22 +530,25 @@ def word_vectors(word, sentences):
 code(
     "senses-table",
     r"""
-def same_and_other(vectors):  # (L + 1, 4, D)
-    '''The mean cosine similarity within a sense, and between the two senses: (2, L + 1).'''
+def gap_of(vectors):  # (L + 1, 4, D)
+    '''The mean cosine similarity within a sense, minus that between the two senses: (L + 1,).'''
     vectors = F.normalize(vectors.float(), dim=-1)
     cosine = vectors @ vectors.transpose(1, 2)  # (L + 1, 4, 4)
-    same = (cosine[:, 0, 1] + cosine[:, 2, 3]) / 2
-    return torch.stack([same, cosine[:, :2, 2:].mean(dim=(1, 2))])
+    return (cosine[:, 0, 1] + cosine[:, 2, 3]) / 2 - cosine[:, :2, 2:].mean(dim=(1, 2))
 
 
-similarity = {}
-for word, sentences in senses.items():
-    for token in (word, "the", "."):
-        similarity[word, token] = same_and_other(word_vectors(token, sentences))
-print("same sense minus other sense   before the blocks   after the last: the word    'the'     '.'")
-for word in senses:
-    gaps = [(similarity[word, token][0] - similarity[word, token][1]).tolist() for token in (word, "the", ".")]
-    print(f"{word:30} {gaps[0][0]:17.2f} {gaps[0][-1]:26.2f} {gaps[1][-1]:8.2f} {gaps[2][-1]:7.2f}")
+tokens = ("the word", "the", ".")
+gaps = {
+    (word, token): gap_of(word_vectors(word if token == "the word" else token, sentences))
+    for word, sentences in senses.items()
+    for token in tokens
+}
+mean_gap = {token: sum(gaps[word, token] for word in senses) / len(senses) for token in tokens}
+half = body.config.num_hidden_layers // 2
+rows = {word: gaps[word, "the word"] for word in senses} | {f"mean of {token!r}": mean_gap[token] for token in tokens}
+print(f"same sense minus other sense   before the blocks   after block {half}   after the last")
+for name, row in rows.items():
+    print(f"{name:30} {row[0].item():17.2f} {row[half].item():15.2f} {row[-1].item():16.2f}")
 """,
     IGN,
 )
@@ -551,8 +556,10 @@ code(
     "senses-claim",
     r"""
 torch.testing.assert_close(embedded_by_hand, states[0])
-assert all(abs(similarity[word, word][0, 0] - similarity[word, word][1, 0]) < 0.05 for word in senses)
-assert all(similarity[word, word][0, -1] > similarity[word, word][1, -1] + 0.04 for word in senses)
+word_gap, control_gap = mean_gap["the word"], torch.maximum(mean_gap["the"], mean_gap["."])
+assert all(abs(gaps[word, "the word"][0]) < 0.05 for word in senses)
+assert all(gaps[word, "the word"][half] > 0.03 for word in senses)
+assert word_gap[half] > control_gap[half] + 0.03
 """,
     CLAIM,
 )
@@ -575,24 +582,23 @@ md(
     r"""
 ### Deeper: The senses, block by block
 
-Where do they part? Thin lines: each word's gap. Thick line: their mean. Dashed and dotted: the mean gap of the two controls.
+Where do they part? Thin lines: each word's gap. Thick line: their mean. Dashed and dotted: the mean gap of the two controls. Below, the cosine similarities of the four *court*s after the last block, two sentences of one sense and two of the other.
 """,
 )
 code(
     "senses-layers",
     r"""
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
-gap = {key: same - other for key, (same, other) in similarity.items()}
-styles = {"the word, mean of 5": (None, "o-", "blue"), "'the'": ("the", "s--", "orange"), "'.'": (".", "^:", "orange")}
 for word in senses:
-    ax.plot(gap[word, word].tolist(), color=COLOURS["blue"], linewidth=0.8, alpha=0.6)
-for label, (token, style, colour) in styles.items():
-    mean = sum(gap[word, token or word] for word in senses) / len(senses)
-    ax.plot(mean.tolist(), style, color=COLOURS[colour], label=label)
+    ax.plot(gaps[word, "the word"].tolist(), color=COLOURS["blue"], linewidth=0.8, alpha=0.6)
+styles = {"the word": ("o-", "blue"), "the": ("s--", "orange"), ".": ("^:", "orange")}
+for token, (style, colour) in styles.items():
+    ax.plot(mean_gap[token].tolist(), style, color=COLOURS[colour], label=f"mean of {token!r}")
+ax.axhline(0, color="black", linewidth=0.8)
 ax.set(xlabel="block (0: before the first)", ylabel="same sense minus other sense")
-ax.legend()
-ALT{The gap between same and other sense against the block. It begins near zero for all. Thin lines for the five words and
-a thick one for their mean rise; a dashed and a dotted line show the two controls.}
+ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+ALT{The gap between same and other sense against the block, with thin lines for the five words, a thick one for their mean,
+and a dashed and a dotted one for the means of the two controls.}
 torchnlp.show(fig, alt)
 vectors = F.normalize(word_vectors("court", senses["court"])[-1].float(), dim=-1)  # (4, D)
 for row in (vectors @ vectors.T).tolist():
@@ -784,15 +790,15 @@ frequencies = (totals + 0.1) / (totals + 0.1).sum()  # (V,), none of them zero
 code(
     "counting-readers",
     r"""
-def after_left(left, right=None):
+def after_left(left, right=None, smoothing=SMOOTHING):
     '''Logits (V,) of the piece that follows another one.'''
-    return ((vector_of(after[left]) + SMOOTHING * frequencies) / (after[left].total() + SMOOTHING)).log()
+    return ((vector_of(after[left]) + smoothing * frequencies) / (after[left].total() + smoothing)).log()
 
 
-def between(left, right):
+def between(left, right, smoothing=SMOOTHING):
     '''Logits (V,) of the piece between two others.'''
-    fits = (vector_of(before[right]) + SMOOTHING * frequencies[right]) / (totals + SMOOTHING)
-    return after_left(left) + fits.log()
+    fits = (vector_of(before[right]) + smoothing * frequencies[right]) / (totals + smoothing)
+    return after_left(left, smoothing=smoothing) + fits.log()
 
 
 def read_neighbours(logits_of, batch):
@@ -947,7 +953,7 @@ Over each blank stands the head of the drawing: a dense layer, GELU and a LayerN
 - *random layers*: its word vectors, and blocks that were never trained;
 - *all random*: nothing but the shape.
 
-With the same seed, whatever is new begins with the same weights in all three. So the first two differ in the trained blocks only, the last two in the word vectors (and in that these are trained, too, where they are new). With `sides="left"` the blocks get a causal mask, and nothing else changes.
+With the same seed, whatever is new begins with the same weights in all three. So the first two differ in the trained blocks only, the last two in the word vectors (and in that these are trained, too, where they are new).
 
 Some of what follows is not BERT but a trick that makes a short training possible. This box says which:
 
@@ -956,10 +962,10 @@ Some of what follows is not BERT but a trick that makes a short training possibl
 | blocks | all 12 | the loaded ones without the last two: a third less to compute |
 | word vectors | trained | stay as they were loaded |
 | bias of the head | begins at 0 | begins at the logarithm of each piece's frequency |
-| learning rate | one | a small one for the body, a large one for the new head |
+| learning rate | one | a larger one for the new head than for the body |
 | dropout | 0.1 | none, in so short a training |
 
-*Deeper: What is BERT, what is a trick?* takes each away.
+*Deeper: What is BERT, what is a trick?* takes the first four away, one at a time.
 """,
 )
 code(
@@ -968,12 +974,11 @@ code(
 BODIES = {"loaded": ("embeddings", "encoder"), "random layers": ("embeddings",), "all random": ()}
 
 
-def fresh(body, seed, sides="both", without=None):
+def fresh(body, seed, without=None):
     '''A model with a new head. With the same seed, all that is new begins with the same weights.'''
     torchnlp.set_seed(seed)
     config = BertConfig.from_pretrained(model_name, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     config.num_hidden_layers -= 0 if without == "fewer blocks" else 2
-    config.is_decoder, config.use_cache = sides == "left", False  # a decoder's mask is causal
     model = BertForMaskedLM(config)
     model.set_attn_implementation(torchnlp.attention_implementation())
     loaded = BertModel.from_pretrained(model_name, use_safetensors=True).state_dict()
@@ -998,8 +1003,9 @@ code(
     r"""
 def masked_logits(model, batch):
     '''Logits (N, V) for the N chosen places of a batch.'''
-    hidden = model.bert(batch.shown, attention_mask=batch.attention_mask).last_hidden_state  # (B, T, D)
-    return model.cls(hidden[batch.labels != -100])  # (N, D) -> (N, V)
+    with torchnlp.autocast():
+        hidden = model.bert(batch.shown, attention_mask=batch.attention_mask).last_hidden_state  # (B, T, D)
+    return model.cls(hidden[batch.labels != -100].float())  # (N, D) -> (N, V)
 
 
 def masked_loss(model, batch):
@@ -1028,21 +1034,29 @@ show_shares("loaded body, new head", untrained)
 """,
     IGN,
 )
+# UNTRAINED-READ. One sentence: an untrained head on this body restores .. of 100 blanks, although its bias knows the
+# frequencies; its loss is .. (above/below that of the most frequent piece).
+md("untrained-read", "UNTRAINED-READ")
+md(
+    "loss-claim-text",
+    r"""
+### Deeper: Is the start fair?
+
+The loaded body and the one with random layers should begin with the same head and the same word vectors, and differ in the blocks only. And the loss at the chosen places must be the library's.
+""",
+)
 code(
     "loss-claim",
     r"""
 assert all(torch.equal(weight, other_weights[name]) for name, weight in weights.items() if "encoder" not in name)
 assert any(not torch.equal(weight, other_weights[name]) for name, weight in weights.items() if "encoder" in name)
 assert tied
-torch.testing.assert_close(loss_picked, loss_everywhere, rtol=1e-3, atol=1e-3)
+torch.testing.assert_close(loss_picked, loss_everywhere, rtol=0, atol=0.05)  # the body may be in bfloat16
 assert not is_news or loss_frequency < math.log(len(tokenizer)) - 1
 """,
     CLAIM,
 )
-# UNTRAINED-READ. The first two assertions in words: the loaded body and the one with random layers begin with the same
-# head and the same word vectors, and differ in the blocks. One sentence: an untrained head on this body restores .. of 100 blanks, although its bias knows the
-# frequencies; its loss is .. (above/below that of the most frequent piece).
-md("untrained-read", "UNTRAINED-READ")
+
 
 # ------------------------------------------------------------------------------------------------------------ training
 
@@ -1051,35 +1065,45 @@ md(
     r"""
 ## Training on blanks
 
-A step is what you know, with fresh blanks each time: forward pass, cross-entropy at the blanks, backward pass, update. Both learning rates climb, then fall. Before the first step, and eight times along the way, the loss on the validation split is computed.
+A step is what you know, with fresh blanks each time: forward pass, cross-entropy at the blanks, backward pass, update. Both learning rates climb, then fall. Along the way the loss on the validation split is computed.
 """,
+)
+code(
+    "step",
+    r"""
+def step(model, batch, optimizer):
+    '''One update on one batch; gives its loss.'''
+    loss = masked_loss(model, batch)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+""",
+    REC,
 )
 code(
     "train",
     r"""
-RATES = dict.fromkeys(BODIES, (4e-4, 5e-3))  # of the body and of the head, chosen for each body on the validation split
+HEAD_RATE = 5e-3  # the learning rate of the new head; the body has one of its own
 
 
-def train(model, steps, seed, rates, batch_size=8):
+def train(model, steps, seed, rate, head_rate=HEAD_RATE, looks=1):
     '''Train; return the loss of each step, the validation loss after some of them, and how many tokens were read.'''
     head = [*model.cls.predictions.transform.parameters(), model.cls.predictions.decoder.bias]
     body = [parameter for parameter in model.bert.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW([{"params": body}, {"params": head}], lr=rates[0])
-    schedule = OneCycleLR(optimizer, rates, steps + 1, pct_start=0.1, anneal_strategy="linear", cycle_momentum=False)
-    groups = torchnlp.LengthGroupedBatches(map(len, train_texts), batch_size, seed=seed)
-    generator, losses, tokens = torch.Generator().manual_seed(seed), [], 0
-    held_out = {0: read_blanks(partial(masked_logits, model), validation_batches)[1]}
+    fused = head[0].is_cpu or head[0].is_cuda  # one loop over all parameters, where there is one
+    optimizer = torch.optim.AdamW([{"params": body}, {"params": head}], lr=rate, fused=fused)
+    options = {"pct_start": max(0.1, 2 / (steps + 1)), "anneal_strategy": "linear", "cycle_momentum": False}
+    schedule = OneCycleLR(optimizer, [rate, head_rate], steps + 1, **options)
+    groups = torchnlp.LengthGroupedBatches(map(len, train_texts), 8, seed=seed)
+    generator, losses, held_out, tokens = torch.Generator().manual_seed(seed), [], {}, 0
     while len(losses) < steps:  # one pass through the texts after another
         for numbers in list(groups)[: steps - len(losses)]:
             batch = blanked([train_texts[i] for i in numbers], generator)
-            loss = masked_loss(model, batch)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            losses.append(step(model, batch, optimizer))
             schedule.step()
-            losses.append(loss.detach())
             tokens += batch.attention_mask.sum()
-            if len(losses) % max(1, steps // 8) == 0:
+            if len(losses) % max(1, steps // looks) == 0:
                 held_out[len(losses)] = read_blanks(partial(masked_logits, model), validation_batches)[1]
     return [loss.item() for loss in losses], held_out, int(tokens)
 """,
@@ -1092,37 +1116,96 @@ class Run(NamedTuple):
     model: nn.Module
     losses: list[float]
     held_out: dict[int, float]
-    found: list[Blank]
     row: dict
 
 
-def run(body, steps, seed, sides="both", rates=None, without=None):
-    '''Train one model on blanks, and read the test blanks with it.'''
-    model, begin = fresh(body, seed, sides, without), time.perf_counter()
-    losses, held_out, tokens = train(model, steps, seed, rates or RATES[body])
-    row = {"body": body, "sides": sides, "steps": steps, "seed": seed, "without": without, "tokens": tokens}
+def run(body, steps, seed, rate, without=None, looks=1):
+    '''Train one model on blanks; its row holds the loss on the validation split.'''
+    model, begin = fresh(body, seed, without), time.perf_counter()
+    head_rate = rate if without == "two rates" else HEAD_RATE
+    losses, held_out, tokens = train(model, steps, seed, rate, head_rate, looks)
+    row = {"body": body, "steps": steps, "seed": seed, "rate": rate, "without": without, "tokens": tokens}
     row |= {"seconds": time.perf_counter() - begin, "validation loss": [*held_out.values()][-1]}
-    found, loss = read_blanks(partial(masked_logits, model), test_batches)
-    return Run(model, losses, held_out, found, row | row_of(found, loss))
+    return Run(model, losses, held_out, row)
+""",
+    REC,
+)
+md(
+    "tricks-text",
+    r"""
+### Deeper: What is BERT, what is a trick?
+
+Four tricks made the short training possible. Each is taken away alone, from the same first weights, and judged by the loss on the validation split after a short training of 60 steps, with three seeds; recorded. "Two rates" taken away gives the head the rate of the body. For each body, three rates are tried as well, each three times the one before.
+""",
+)
+code(
+    "tricks",
+    r"""
+def tricks(without, bodies, rates, steps, seeds):
+    '''The loaded body without each trick, at the middle rate; then each body with each rate: a list of rows.'''
+    settings = [("loaded", rates[len(rates) // 2], name) for name in without]
+    settings += [(body, rate, None) for body in bodies for rate in rates]
+    return [run(body, steps, seed, rate, name).row for seed in seeds for body, rate, name in settings]
+""",
+    REC,
+)
+code(
+    "tricks-show",
+    r"""
+tried = torchnlp.recorded("tricks")
+print(tried)
+print("                                                    validation loss, mean (least to most)")
+of_setting = defaultdict(list)
+for row in tried.rows:
+    of_setting[row["body"], row["rate"], row["without"]].append(row["validation loss"])
+for (body, rate, without), losses in of_setting.items():
+    name = f"without: {without}" if without else ""
+    print(f"{body:14} rate {rate:.0e}  {name:32} {sum(losses) / 3:.2f} ({min(losses):.2f} to {max(losses):.2f})")
+for weight in (1.0, 5.0, 25.0):
+    reader = partial(read_neighbours, partial(between, smoothing=weight))
+    print(f"both neighbours, SMOOTHING {weight:4}: {read_blanks(reader, validation_batches)[1]:.2f}")
+""",
+    IGN,
+)
+# TRICKS-READ. Which tricks are worth their place (difference against the spread of the seeds), which is not and could
+# go; the rate of each body that the validation split prefers (RATES must hold these); the smoothing likewise.
+md("tricks-read", "TRICKS-READ")
+md(
+    "live-text",
+    r"""
+### Deeper: What is recorded below
+
+Each body with the rate that the section above chose for it, on the same test blanks as the readers that count.
+""",
+)
+code(
+    "blanks",
+    r"""
+RATES = {"loaded": 6e-4, "random layers": 6e-4, "all random": 6e-4}  # chosen for each body on the validation split
 
 
-def blanks(runs, steps, seeds):
-    '''The counting readers; then a run for each pair of body and sides, number of steps, and seed: a list of rows.'''
-    counted = [{"body": name, "steps": 0, "tokens": 0} | row_of(*said) for name, said in counting.items()]
-    return counted + [run(body, some, seed, sides).row for seed in seeds for body, sides in runs for some in steps]
+def blanks(bodies, steps, seeds):
+    '''The counting readers; then each body with each of its numbers of steps and each seed: a list of rows.'''
+    rows = [{"body": name, "steps": 0, "tokens": 0} | row_of(*said) for name, said in counting.items()]
+    for body, some, seed in [(name, some, seed) for seed in seeds for name in bodies for some in steps[name]]:
+        trained = run(body, some, seed, RATES[body])
+        rows.append(trained.row | row_of(*read_blanks(partial(masked_logits, trained.model), test_batches)))
+    return rows
 """,
     REC,
 )
 md(
     "train-live-text",
     r"""
+### The run
+
 Now train the loaded body with its new head. **Predict:** of 100 real blanks, how many will it restore? More than the reader of both neighbours?
 """,
 )
 code(
     "train-live",
     r"""
-live = run("loaded", STEPS, SEED)
+live = run("loaded", STEPS, SEED, rate=6e-4, looks=9)
 print(f"{live.row['tokens']:,} tokens read in {live.row['seconds']:.0f} s")
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 ax.plot(live.losses, color=COLOURS["blue"], linewidth=0.5, alpha=0.6, label="training, each step")
@@ -1156,28 +1239,27 @@ The model restores blanks. Is that because of the minute of training, because of
 code(
     "controls-table",
     r"""
-recorded_as = {1_000: "blanks", 120_000: "blanks-ag-news"}.get(len(train_dataset))  # none for texts of your own
-record = torchnlp.recorded(recorded_as or "blanks")
+restored, loss = read_blanks(partial(masked_logits, live.model), test_batches)
+trained = row_of(restored, loss)
+recorded_as = {1_000: "blanks_sample", 120_000: "blanks_ag"}.get(len(train_dataset))  # none for texts of your own
+record = torchnlp.recorded(recorded_as or "blanks_sample")
 print(record)
 print("\n                               blanks   95 % interval  frequent  other     rest      kept")
 for name, (found, _) in counting.items():
     show_shares(name, found)
 show_shares("loaded, before training", untrained)
-show_shares("loaded, trained by you", live.found)
-trained, most_frequent = live.row, row_of(*counting["always the most frequent"])
+show_shares("loaded, trained by you", restored)
 
 print("recorded, mean of the seeds    blanks   least to most")
-spread = []
+spread = {}
 for body in BODIES:
-    keys = {"body": body, "steps": STEPS, "sides": "both"}
-    rows = [row for row in record.rows if keys.items() <= row.items()]
+    rows = [row for row in record.rows if (row["body"], row["steps"]) == (body, STEPS)]
     if not rows:
         continue  # not recorded on this news
     columns = [[row[part] for row in rows] for part in ("[MASK]", *GROUPS, "kept")]
     means = [f"{sum(column) / len(column):9.2f}" for column in columns]
     print(f"{body:26}", means[0], f"({min(columns[0]):.2f} to {max(columns[0]):.2f})", *means[1:])
-    if body == "loaded" and recorded_as:
-        spread = columns[0]
+    spread[body] = columns[0]
 """,
     IGN,
 )
@@ -1185,11 +1267,12 @@ code(
     "controls-claim",
     r"""
 if is_news:
+    most_frequent = row_of(*counting["always the most frequent"])
     assert trained["loss"] < most_frequent["loss"] - 0.5
     assert trained["[MASK]"] > most_frequent["[MASK]"] + 0.04
     assert trained["kept"] > trained["[MASK]"]
     assert trained[GROUPS[0]] > trained[GROUPS[1]] + 0.15
-assert not spread or min(spread) - 0.04 <= trained["[MASK]"] <= max(spread) + 0.04
+    assert not recorded_as or min(spread["loaded"]) - 0.04 <= trained["[MASK]"] <= max(spread["loaded"]) + 0.04
 """,
     CLAIM,
 )
@@ -1206,39 +1289,37 @@ md(
     r"""
 ## What tokens buy
 
-You read a few hundred thousand tokens. BERT read 42.6 billion (a million steps of 256 texts, nine tenths of them of 128 tokens and the rest of 512; appendix A.2). What lies between? On AG News, with up to sixteen times your steps, recorded: the loaded body; one that is all random; and the random one again with a causal mask, which sees only the left side, from the same first weights.
+You read about a hundred thousand tokens. BERT read 42.6 billion (a million steps of 256 texts, nine tenths of them of 128 tokens and the rest of 512; appendix A.2). What lies between? Recorded on AG News: the loaded body, and one that is all random, trained for a quarter of your steps, for as many, and the loaded one for four times as many.
 
 The star is BERT base. The authors give its perplexity at blanks of their own texts, 3.99 (table 6), and the loss is its logarithm. Their text is not ours, so the star says where the road leads, and no more.
 
-**Predict:** where does the line of the random body meet that of the loaded one?
+**Predict:** four times the tokens, how much less loss?
 """,
 )
 code(
     "tokens-curve",
     r"""
 bert_tokens, bert_loss = 900_000 * 256 * 128 + 100_000 * 256 * 512, math.log(3.99)
-long = torchnlp.recorded("blanks-ag-news")
+long = torchnlp.recorded("blanks_ag")
 print(long, f"\nBERT base: {bert_tokens / 1e9:.1f} billion tokens, loss {bert_loss:.2f}")
 fig, ax = plt.subplots(figsize=(8.4, 4), layout="constrained")
-for body, sides, style in (("loaded", "both", "o-"), ("all random", "both", "s--"), ("all random", "left", "^:")):
-    points, colour = [], COLOURS["blue" if body == "loaded" else "orange"]
+for body, style, colour in (("loaded", "o-", "blue"), ("all random", "s--", "orange")):
+    points = []
     for steps in sorted({row["steps"] for row in long.rows if row["body"] == body}):
-        keys = {"body": body, "sides": sides, "steps": steps}
-        rows = [row for row in long.rows if keys.items() <= row.items()]
-        tokens, losses = ([row[key] for row in rows] for key in ("tokens", "loss"))
+        rows = [row for row in long.rows if (row["body"], row["steps"]) == (body, steps)]
+        tokens, losses, shares = ([row[key] for row in rows] for key in ("tokens", "loss", "[MASK]"))
         points.append((sum(tokens) / len(rows), sum(losses) / len(rows)))
-        print(f"{body}, {sides:5} {steps:6} steps: loss {points[-1][1]:.2f} ({min(losses):.2f} to {max(losses):.2f})")
-    ax.plot(*zip(*points, strict=True), style, color=colour, label=f"{body}, sees {sides}")
+        print(f"{body:10} {points[-1][0]:9,.0f} tokens: loss {points[-1][1]:.2f}", end=" ")
+        print(f"({min(losses):.2f} to {max(losses):.2f}), blanks restored {sum(shares) / len(rows):.2f}")
+    ax.plot(*zip(*points, strict=True), style, color=COLOURS[colour], label=body)
 for name, style in zip(COUNTING, (":", "-.", "--"), strict=True):
-    loss = next(row["loss"] for row in long.rows if row["body"] == name)
-    ax.axhline(loss, color="black", linewidth=1, linestyle=style, label=name)
+    rows = [row for row in long.rows if row["body"] == name]
+    ax.axhline(rows[0]["loss"], color="black", linewidth=1, linestyle=style, label=name)
+    print(f"{name:26} loss {rows[0]['loss']:.2f}, blanks restored {rows[0]['[MASK]']:.2f}")
 ax.plot(bert_tokens, bert_loss, "k*", markersize=14, label="BERT base, on its own text")
 ax.set(xscale="log", xlabel="tokens read in training on blanks", ylabel="loss at the chosen places", ylim=(0, None))
-ax.legend(fontsize=8)
-ALT{Loss against the number of tokens read, on a logarithmic axis. Three falling lines, for the loaded body, the random one
-and the random one that sees the left side only; three horizontal lines for the readers that count; and far to the right and
-below, a star for BERT base.}
-torchnlp.show(fig, alt)
+ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+torchnlp.show(fig, "Loss against tokens read, logarithmic: two short lines far left, three levels, a star far right.")
 """,
     IGN,
 )
@@ -1269,7 +1350,7 @@ def show_blank(blank):
 
 for group in GROUPS:
     for verdict, is_right in (("right", True), ("wrong", False)):
-        cases = [blank for blank in parts_of(live.found)[group] if (blank.guess == blank.true) == is_right]
+        cases = [blank for blank in parts_of(restored)[group] if (blank.guess == blank.true) == is_right]
         print(f"{group}, {verdict}: {len(cases)}")
         for blank in sorted(cases, key=lambda blank: blank.probability)[-1:]:
             show_blank(blank)
@@ -1336,7 +1417,7 @@ How often does a hidden word really stand elsewhere in its text, where the model
 code(
     "repeat-count",
     r"""
-words_only = [blank for blank in parts_of(live.found)["[MASK]"] if group_of(blank.true) == GROUPS[1]]
+words_only = [blank for blank in parts_of(restored)["[MASK]"] if group_of(blank.true) == GROUPS[1]]
 elsewhere = [blank for blank in words_only if blank.true in blank.left + blank.right]
 wrongly = [blank for blank in words_only if blank.guess != blank.true and group_of(blank.guess) == GROUPS[1]]
 repeated = [blank for blank in wrongly if blank.guess in blank.left + blank.right]
@@ -1593,60 +1674,6 @@ What each changed:
 - **GPT-2** ([Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf)) in its smallest form has about the size of BERT base, and a causal mask: it sees only what stands to the left, so it can write.
 """,
 )
-
-md(
-    "tricks-text",
-    r"""
-## Deeper: What is BERT, what is a trick?
-
-Four tricks made the short training possible. Each is taken away alone, from the same first weights, with three seeds, and judged by the loss on the validation split; recorded. "One rate" gives the head the rate of the body.
-""",
-)
-code(
-    "tricks",
-    r"""
-def tricks(without, steps, seeds):
-    '''A run with all tricks and one without each: a list of rows.'''
-    one_rate = (RATES["loaded"][0],) * 2
-    settings = [(name, seed) for seed in seeds for name in [None, *without]]
-    return [
-        run("loaded", steps, seed, rates=one_rate if name == "two rates" else None, without=name).row
-        for name, seed in settings
-    ]
-
-
-def rates(bodies, values, steps, seeds):
-    '''Runs with each rate of the body: a list of rows. The rate of the head stays.'''
-    settings = [(body, value, seed) for seed in seeds for body in bodies for value in values]
-    return [run(body, steps, seed, rates=(value, 5e-3)).row | {"rate": value} for body, value, seed in settings]
-""",
-    REC,
-)
-code(
-    "tricks-show",
-    r"""
-def show_losses(record, key):
-    '''The validation loss for each value of a key, mean and range over the seeds.'''
-    print(record)
-    for body, value in sorted({(row["body"], row[key]) for row in record.rows}, key=str):
-        losses = [row["validation loss"] for row in record.rows if (row["body"], row[key]) == (body, value)]
-        mean = sum(losses) / len(losses)
-        print(f"{body:14} {key} {value!s:24} {mean:.3f} ({min(losses):.3f} to {max(losses):.3f})")
-
-
-show_losses(torchnlp.recorded("blanks-tricks"), "without")
-show_losses(torchnlp.recorded("blanks-rates"), "rate")
-for weight in (1.0, 5.0, 25.0):
-    SMOOTHING = weight
-    _, loss = read_blanks(COUNTING["both neighbours"], validation_batches)
-    print(f"both neighbours, SMOOTHING {weight:4}: {loss:.3f}")
-SMOOTHING = 5.0
-""",
-    IGN,
-)
-# TRICKS-READ. Which tricks are worth their place (difference against the spread of the seeds), which is not and could
-# go; the rate of each body that the validation split prefers (RATES must hold these); the smoothing likewise.
-md("tricks-read", "TRICKS-READ")
 
 md(
     "own-head-text",

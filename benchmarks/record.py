@@ -113,6 +113,33 @@ EXPERIMENTS = {
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
+    "tricks": Experiment(
+        "3-bert",
+        "tricks",
+        {
+            "without": ["fewer blocks", "frozen word vectors", "bias from frequencies", "two rates"],
+            "bodies": ["loaded", "random layers", "all random"],
+            "rates": [2e-4, 6e-4, 1.8e-3],
+            "steps": 60,
+        },
+        small={"without": ["two rates"], "bodies": ["loaded"], "rates": [6e-4], "steps": 2},
+    ),
+    "blanks_sample": Experiment(
+        "3-bert",
+        "blanks",
+        {
+            "bodies": ["loaded", "random layers", "all random"],
+            "steps": {"loaded": [180], "random layers": [180], "all random": [180]},
+        },
+        small={"bodies": ["loaded"], "steps": {"loaded": [2]}},
+    ),
+    "blanks_ag": Experiment(
+        "3-bert",
+        "blanks",
+        {"bodies": ["loaded", "all random"], "steps": {"loaded": [45, 180, 720], "all random": [45, 180]}},
+        small={"bodies": ["loaded"], "steps": {"loaded": [2]}},
+        on_ag_news=True,
+    ),
 }
 
 

@@ -50,7 +50,7 @@ SMALLER = {
     ],
     "3-bert": [
         (LOAD_TEXTS, FEWER_LOADED_TEXTS),
-        ("STEPS = 360", "STEPS = 12"),
+        ("STEPS = 180", "STEPS = 9"),
     ],
     "4-bert-classification": [
         (LOAD, FEWER_TEXTS),
