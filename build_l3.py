@@ -89,14 +89,13 @@ import torch
 import torch.nn.functional as F
 import transformers
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer, DataCollatorForLanguageModeling
 
 import torchnlp
 from torchnlp import COLOURS, device
 
 SEED = 0
-STEPS = 180  # of the training below
+STEPS = 120  # of the training below
 started = time.perf_counter()
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -237,7 +236,7 @@ They agree. The layer that writes words uses the table that reads them; this is 
 
 ## Word pieces
 
-Now the bottom of the drawing. BERT's vocabulary has about 30,000 entries; language has more words, and new names every day. So what is not in the vocabulary is cut into pieces that are, and `##` marks a piece that continues a word. A word piece is found greedily: take the longest that fits, go on with the rest. (The vocabulary used here is that of `bert-base-uncased`. It comes with the model that the lesson loads further down, where you read how that model was made.)
+Now the bottom of the drawing. BERT's vocabulary has about 30,000 entries; language has more words, and new names every day. So what is not in the vocabulary is cut into pieces that are, and `##` marks a piece that continues a word. A word piece is found greedily: take the longest that fits, go on with the rest. (The vocabulary used here is that of `bert-base-uncased`. It comes with the course's default model, `all-MiniLM-L6-v2`. How that was made you read further down, before anything is shown of it.)
 """,
 )
 code(
@@ -570,11 +569,16 @@ assert word_gap[half] > control_gap[half] + 0.03
 # with this model, step 3 of its history: it was trained to give sentences vectors), so that the table does not show
 # that the word's sense is in the vector, only that the sentence is. Then a claim on the controls may be added
 # (mean gap of the words against the mean gap of 'the') if margins.py finds four spreads of room in both formats.
-md("senses-read", "SENSES-READ")
+md(
+    "senses-read",
+    r"""
+Before the blocks the gap is near zero: the two *court*s are the same row of the table, and only their positions differ. Half-way up it is 0.09 for the mean of the five words, and -0.02 and 0.02 for the two controls in the same sentences: what a word takes on there is more than a topic that all tokens of its sentence share. After the last block the controls have caught up, 0.11 and 0.14 against 0.11. There the gap of a word shows nothing of its sense: every token has taken on the topic of its sentence. (The third step of the model's history asked for one vector of a whole sentence. That may be the reason; nothing here tests it.) Without the controls, the last column would have passed for a proof.
+""",
+)
 md(
     "contextual",
     r"""
-A vector that depends on the sentence is called **contextual**. Five words chosen by hand are an illustration and no proof; exercise 5 asks more of them.
+A vector that depends on the sentence is called **contextual**; *Deeper* below shows it block by block. Five words chosen by hand are an illustration and no proof; exercise 5 asks more of them.
 """,
 )
 md(
@@ -609,7 +613,12 @@ for row in (vectors @ vectors.T).tolist():
 # SENSES-LAYERS-READ. At which block the word's line parts from the controls', if it does; and that the cosine between
 # the senses of court stays far above 0 (the smallest number of the 4 x 4 table), so a cosine means little by itself:
 # vectors of such models lie in a narrow cone (Ethayarajh 2019, https://arxiv.org/abs/1909.00512). Compare with another.
-md("senses-layers-read", "SENSES-LAYERS-READ")
+md(
+    "senses-layers-read",
+    r"""
+The words part from their controls in the first block. The controls rise late, and most of all in the last block. The least of the cosine similarities between the two senses of *court* is 0.70, far above zero: a cosine means little by itself. In models of this kind the vectors of all tokens point in similar directions ([Ethayarajh 2019](https://arxiv.org/abs/1909.00512)), so compare it with another.
+""",
+)
 
 # ------------------------------------------------------------------------------------------------------------- blanks
 
@@ -962,7 +971,7 @@ Some of what follows is not BERT but a trick that makes a short training possibl
 | blocks | all 12 | the loaded ones without the last two: a third less to compute |
 | word vectors | trained | stay as they were loaded |
 | bias of the head | begins at 0 | begins at the logarithm of each piece's frequency |
-| learning rate | one | a larger one for the new head than for the body |
+| dense layer of the head | begins with random weights | begins as the identity: at first the head reads each vector nearly as it is |
 | dropout | 0.1 | none, in so short a training |
 
 *Deeper: What is BERT, what is a trick?* takes the first four away, one at a time.
@@ -987,6 +996,8 @@ def fresh(body, seed, without=None):
     if without != "bias from frequencies":
         with torch.no_grad():
             model.cls.predictions.decoder.bias.copy_(frequencies.log())
+    if without != "identity in the head":
+        nn.init.eye_(model.cls.predictions.transform.dense.weight)
     model.bert.embeddings.requires_grad_(body == "all random" or without == "frozen word vectors")
     return model.to(device).eval()
 """,
@@ -1065,43 +1076,26 @@ md(
     r"""
 ## Training on blanks
 
-A step is what you know, with fresh blanks each time: forward pass, cross-entropy at the blanks, backward pass, update. Both learning rates climb, then fall. Along the way the loss on the validation split is computed.
+A step is what you know, with fresh blanks each time: forward pass, cross-entropy at the blanks, backward pass, update. The learning rate climbs, then falls. Along the way the loss on the validation split is computed.
 """,
-)
-code(
-    "step",
-    r"""
-def step(model, batch, optimizer):
-    '''One update on one batch; gives its loss.'''
-    loss = masked_loss(model, batch)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
-""",
-    REC,
 )
 code(
     "train",
     r"""
-HEAD_RATE = 5e-3  # the learning rate of the new head; the body has one of its own
-
-
-def train(model, steps, seed, rate, head_rate=HEAD_RATE, looks=1):
+def train(model, steps, seed, rate, looks=1):
     '''Train; return the loss of each step, the validation loss after some of them, and how many tokens were read.'''
-    head = [*model.cls.predictions.transform.parameters(), model.cls.predictions.decoder.bias]
-    body = [parameter for parameter in model.bert.parameters() if parameter.requires_grad]
-    fused = head[0].is_cpu or head[0].is_cuda  # one loop over all parameters, where there is one
-    optimizer = torch.optim.AdamW([{"params": body}, {"params": head}], lr=rate, fused=fused)
-    options = {"pct_start": max(0.1, 2 / (steps + 1)), "anneal_strategy": "linear", "cycle_momentum": False}
-    schedule = OneCycleLR(optimizer, [rate, head_rate], steps + 1, **options)
-    groups = torchnlp.LengthGroupedBatches(map(len, train_texts), 8, seed=seed)
+    optimizer, schedule = torchnlp.prepare_optimizer(model, rate, steps)
+    groups = torchnlp.LengthGroupedBatches(map(len, train_texts), batch_size=8, seed=seed)
     generator, losses, held_out, tokens = torch.Generator().manual_seed(seed), [], {}, 0
     while len(losses) < steps:  # one pass through the texts after another
         for numbers in list(groups)[: steps - len(losses)]:
             batch = blanked([train_texts[i] for i in numbers], generator)
-            losses.append(step(model, batch, optimizer))
+            loss = masked_loss(model, batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
             schedule.step()
+            losses.append(loss.detach())
             tokens += batch.attention_mask.sum()
             if len(losses) % max(1, steps // looks) == 0:
                 held_out[len(losses)] = read_blanks(partial(masked_logits, model), validation_batches)[1]
@@ -1122,28 +1116,28 @@ class Run(NamedTuple):
 def run(body, steps, seed, rate, without=None, looks=1):
     '''Train one model on blanks; its row holds the loss on the validation split.'''
     model, begin = fresh(body, seed, without), time.perf_counter()
-    head_rate = rate if without == "two rates" else HEAD_RATE
-    losses, held_out, tokens = train(model, steps, seed, rate, head_rate, looks)
+    losses, held_out, tokens = train(model, steps, seed, rate, looks)
     row = {"body": body, "steps": steps, "seed": seed, "rate": rate, "without": without, "tokens": tokens}
     row |= {"seconds": time.perf_counter() - begin, "validation loss": [*held_out.values()][-1]}
     return Run(model, losses, held_out, row)
 """,
     REC,
 )
+
 md(
     "tricks-text",
     r"""
 ### Deeper: What is BERT, what is a trick?
 
-Four tricks made the short training possible. Each is taken away alone, from the same first weights, and judged by the loss on the validation split after a short training of 60 steps, with three seeds; recorded. "Two rates" taken away gives the head the rate of the body. For each body, three rates are tried as well, each three times the one before.
+Four tricks made the short training possible. Each is taken away alone, with the same batches and blanks, and judged by the loss on the validation split after a short training of 45 steps, with three seeds; recorded. For each body two learning rates were tried as well.
 """,
 )
 code(
     "tricks",
     r"""
 def tricks(without, bodies, rates, steps, seeds):
-    '''The loaded body without each trick, at the middle rate; then each body with each rate: a list of rows.'''
-    settings = [("loaded", rates[len(rates) // 2], name) for name in without]
+    '''The loaded body without each trick, at the last rate; then each body with each rate: a list of rows.'''
+    settings = [("loaded", rates[-1], name) for name in without]
     settings += [(body, rate, None) for body in bodies for rate in rates]
     return [run(body, steps, seed, rate, name).row for seed in seeds for body, rate, name in settings]
 """,
@@ -1181,7 +1175,7 @@ Each body with the rate that the section above chose for it, on the same test bl
 code(
     "blanks",
     r"""
-RATES = {"loaded": 6e-4, "random layers": 6e-4, "all random": 6e-4}  # chosen for each body on the validation split
+RATES = {"loaded": 1.2e-3, "random layers": 1.2e-3, "all random": 1.2e-3}  # chosen for each body on the validation split
 
 
 def blanks(bodies, steps, seeds):
@@ -1205,16 +1199,18 @@ Now train the loaded body with its new head. **Predict:** of 100 real blanks, ho
 code(
     "train-live",
     r"""
-live = run("loaded", STEPS, SEED, rate=6e-4, looks=9)
+live = run("loaded", STEPS, SEED, rate=1.2e-3, looks=8)
 print(f"{live.row['tokens']:,} tokens read in {live.row['seconds']:.0f} s")
-fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+print(f"loss on the validation split {live.row['validation loss']:.2f}; the readers that count:", end=" ")
+print({name: round(loss, 2) for name, loss in validation_loss.items()})
+fig, ax = plt.subplots(figsize=(8.4, 3.6), layout="constrained")
 ax.plot(live.losses, color=COLOURS["blue"], linewidth=0.5, alpha=0.6, label="training, each step")
 ax.plot(live.held_out.keys(), live.held_out.values(), "o-", color=COLOURS["orange"], label="validation split")
 for (name, loss), style in zip(validation_loss.items(), (":", "-.", "--"), strict=True):
     ax.axhline(loss, color="black", linestyle=style, linewidth=1, label=name)
 ax.set(xlabel="step", ylabel="loss at the chosen places")
-ax.legend(ncols=2, fontsize=8)
-ALT{The training loss of each step, and the loss on the validation split at nine points, both falling. Three horizontal
+ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+ALT{The training loss of each step, and the loss on the validation split at eight points, both falling. Three horizontal
 lines show the losses of the three readers that only count, on the same split.}
 torchnlp.show(fig, alt)
 """,
@@ -1241,8 +1237,8 @@ code(
     r"""
 restored, loss = read_blanks(partial(masked_logits, live.model), test_batches)
 trained = row_of(restored, loss)
-recorded_as = {1_000: "blanks_sample", 120_000: "blanks_ag"}.get(len(train_dataset))  # none for texts of your own
-record = torchnlp.recorded(recorded_as or "blanks_sample")
+records = {1_000: torchnlp.recorded("blanks_sample"), 120_000: torchnlp.recorded("blanks_ag")}
+record = records.get(len(train_dataset)) if is_news else None  # none for texts of your own
 print(record)
 print("\n                               blanks   95 % interval  frequent  other     rest      kept")
 for name, (found, _) in counting.items():
@@ -1253,9 +1249,9 @@ show_shares("loaded, trained by you", restored)
 print("recorded, mean of the seeds    blanks   least to most")
 spread = {}
 for body in BODIES:
-    rows = [row for row in record.rows if (row["body"], row["steps"]) == (body, STEPS)]
+    rows = [row for row in record.rows if (row["body"], row["steps"]) == (body, STEPS)] if record else []
     if not rows:
-        continue  # not recorded on this news
+        continue  # not recorded on these texts
     columns = [[row[part] for row in rows] for part in ("[MASK]", *GROUPS, "kept")]
     means = [f"{sum(column) / len(column):9.2f}" for column in columns]
     print(f"{body:26}", means[0], f"({min(columns[0]):.2f} to {max(columns[0]):.2f})", *means[1:])
@@ -1272,7 +1268,7 @@ if is_news:
     assert trained["[MASK]"] > most_frequent["[MASK]"] + 0.04
     assert trained["kept"] > trained["[MASK]"]
     assert trained[GROUPS[0]] > trained[GROUPS[1]] + 0.15
-    assert not recorded_as or min(spread["loaded"]) - 0.04 <= trained["[MASK]"] <= max(spread["loaded"]) + 0.04
+    assert not record or min(spread["loaded"]) - 0.04 <= trained["[MASK]"] <= max(spread["loaded"]) + 0.04
 """,
     CLAIM,
 )
@@ -1289,7 +1285,7 @@ md(
     r"""
 ## What tokens buy
 
-You read about a hundred thousand tokens. BERT read 42.6 billion (a million steps of 256 texts, nine tenths of them of 128 tokens and the rest of 512; appendix A.2). What lies between? Recorded on AG News: the loaded body, and one that is all random, trained for a quarter of your steps, for as many, and the loaded one for four times as many.
+You read about a hundred thousand tokens. BERT read 42.6 billion (a million steps of 256 texts, nine tenths of them of 128 tokens and the rest of 512; appendix A.2). What lies between? Recorded on AG News: the loaded body, and one that is all random, for as many steps as yours, and the loaded one for a quarter and for four times as many.
 
 The star is BERT base. The authors give its perplexity at blanks of their own texts, 3.99 (table 6), and the loss is its logarithm. Their text is not ours, so the star says where the road leads, and no more.
 
@@ -1430,6 +1426,32 @@ print(f"{len(repeated)} of {len(wrongly)} wrong guesses of a word do")
 # sometimes; of the wrong guesses of a word .. of 100 are copies: the model copies more / less often than texts do.
 md("repeat-count-read", "REPEAT-COUNT-READ")
 
+md(
+    "vote-text",
+    r"""
+### Deeper: The model votes, too
+
+The blanks with which the lesson began, without and with their right side. What does your model say?
+""",
+)
+code(
+    "vote",
+    r"""
+votes = {
+    "The [MASK]": "The [MASK] minister resigned on Tuesday.",
+    "Rain stopped the second [MASK]": "Rain stopped the second [MASK] of the tennis match.",
+    "The company will cut 200 [MASK]": "The company will cut 200 [MASK] by the end of May.",
+}
+for question in [text for pair in votes.items() for text in pair]:
+    found, ids = at_blank(live.model, [question])[0].topk(3)
+    guesses = zip(tokenizer.convert_ids_to_tokens(ids.tolist()), found.tolist(), strict=True)
+    print(f"{question:54}", ", ".join(f"{guess} {p:.2f}" for guess, p in guesses))
+""",
+    IGN,
+)
+# VOTE-READ. What it answers; what the right side changes; how far from the class (prime, set, jobs).
+md("vote-read", "VOTE-READ")
+
 # ---------------------------------------------------------------------------------------------------------------- heads
 
 md(
@@ -1447,7 +1469,8 @@ To **ablate** a head means to put zeros in the place of what it gives, and to le
 code(
     "heads",
     r"""
-batch, reader = test_batches[len(test_batches) // 2], partial(masked_logits, live.model)
+reader = partial(masked_logits, live.model)
+batch = Batch(*(tensor[:24] for tensor in test_batches[len(test_batches) // 2]))  # 24 texts
 live.model.set_attn_implementation("eager")  # the form that hands out its weights
 with torch.inference_mode():
     maps = torch.stack(live.model.bert(batch.shown, batch.attention_mask, output_attentions=True).attentions).float()
@@ -1486,7 +1509,8 @@ torchnlp.show(fig, alt)
 for name, share in (("the token before", to_previous), ("[SEP]", to_sep)):
     rank = (harm > harm.flatten()[share.argmax().item()]).sum().item() + 1
     print(f"most attention to {name}: {share.max():.2f}; its ablation is number {rank} of {harm.numel()} by harm")
-print(f"loss {usual:.2f}; the mean head's ablation adds {harm.mean():.3f}, the worst one's {harm.max():.3f}")
+print(f"loss {usual:.2f} at {int((batch.labels != -100).sum())} blanks; an ablation adds", end=" ")
+print(f"{harm.median():.3f} for the median head, {harm.max():.3f} for the worst")
 """,
     IGN,
 )

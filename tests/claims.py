@@ -83,9 +83,11 @@ GROUPS = ("50 most frequent", "other first pieces", "rest of a word")
 CONTROLS = {
     "GROUPS": GROUPS,
     "is_news": True,
-    "spread": [0.14, 0.15, 0.16],
+    "record": True,
+    "spread": {"loaded": [0.14, 0.15, 0.16]},
     "trained": {"loss": 6.0, "[MASK]": 0.15, "kept": 0.7, GROUPS[0]: 0.45, GROUPS[1]: 0.02},
-    "most_frequent": {"loss": 7.8, "[MASK]": 0.04},
+    "counting": {"always the most frequent": ([], 7.8)},
+    "row_of": lambda found, loss: {"loss": loss, "[MASK]": 0.04},
 }
 BROKEN = [{"loss": 7.4}, {"[MASK]": 0.07}, {"kept": 0.1}, {GROUPS[0]: 0.1}, {"[MASK]": 0.3}]
 CLAIMS = {
@@ -410,12 +412,19 @@ CLAIMS = {
                 "embedded_by_hand": ONE,
                 "states": [ONE],
                 "senses": ["court"],
-                "similarity": {("court", "court"): torch.tensor([[0.97, 0.87], [0.98, 0.75]])},
+                "half": 1,
+                "gaps": {("court", "the word"): torch.tensor([0.0, 0.09, 0.11])},
+                "mean_gap": {
+                    "the word": torch.tensor([0.0, 0.09, 0.11]),
+                    "the": torch.tensor([-0.04, -0.02, 0.11]),
+                    ".": torch.tensor([0.0, 0.02, 0.14]),
+                },
             },
             [
                 {"states": [TWO]},
-                {"similarity": {("court", "court"): torch.tensor([[0.97, 0.87], [0.80, 0.75]])}},
-                {"similarity": {("court", "court"): torch.tensor([[0.97, 0.87], [0.98, 0.86]])}},
+                {"gaps": {("court", "the word"): torch.tensor([0.1, 0.09, 0.11])}},
+                {"gaps": {("court", "the word"): torch.tensor([0.0, 0.01, 0.11])}},
+                {"mean_gap": dict.fromkeys(("the word", "the", "."), torch.tensor([0.0, 0.09, 0.11]))},
             ],
         ),
         "mask-claim": (

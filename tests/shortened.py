@@ -50,7 +50,7 @@ SMALLER = {
     ],
     "3-bert": [
         (LOAD_TEXTS, FEWER_LOADED_TEXTS),
-        ("STEPS = 180", "STEPS = 9"),
+        ("STEPS = 120", "STEPS = 8"),
     ],
     "4-bert-classification": [
         (LOAD, FEWER_TEXTS),
