@@ -209,9 +209,10 @@ def same_sense(function: Callable) -> str | None:
         "near": 0.9 * query + 0.45 * off,
         "opposite": -3 * query,
     }
-    order = torch.randperm(4, generator=generator).tolist()
-    labels = [[*made][i] for i in order]
-    examples = torch.stack([made[label] for label in labels])
+    order = [[*made][i] for i in torch.randperm(4, generator=generator).tolist()]
+    drawn = 100 + torch.randperm(900, generator=generator)[:4]
+    label_of = {name: f"sense {number}" for name, number in zip(order, drawn.tolist(), strict=True)}
+    labels, examples = [*label_of.values()], torch.stack([made[name] for name in order])
     answer, hint = call(lambda query, examples: function(query, examples, list(labels)), query=query, examples=examples)
     if hint:
         return hint
@@ -223,7 +224,8 @@ def same_sense(function: Callable) -> str | None:
         "near": "the example at the smallest distance wins: distance depends on length, the cosine does not",
         "opposite": "the example that points the opposite way wins: take the largest cosine, with its sign",
     }
-    return None if answer == "alike" else faults.get(answer, f"{answer!r} is none of the labels")
+    named = {label_of[name]: hint for name, hint in faults.items()}
+    return None if answer == label_of["alike"] else named.get(answer, f"{answer!r} is none of the labels")
 
 
 @exercise(6)
