@@ -1239,7 +1239,7 @@ restored, loss = read_blanks(partial(masked_logits, live.model), test_batches)
 trained = row_of(restored, loss)
 records = {1_000: torchnlp.recorded("blanks_sample"), 120_000: torchnlp.recorded("blanks_ag")}
 record = records.get(len(train_dataset)) if is_news else None  # none for texts of your own
-print(record)
+print(record or "These texts were not recorded.")
 print("\n                               blanks   95 % interval  frequent  other     rest      kept")
 for name, (found, _) in counting.items():
     show_shares(name, found)
@@ -1459,9 +1459,9 @@ md(
     r"""
 ## A head ablated, not admired
 
-Look through the maps of a model like this, and you find heads that are easy to like: one where each token looks at the token before it, others that look at `[SEP]` almost all the time. [Clark et al. (2019)](https://arxiv.org/abs/1906.04341) found both in BERT base: much attention on `[CLS]` in early layers, on `[SEP]` in the middle, on full stops and commas in deep ones. A map says where a head looks. Does the model need it?
+Look through the maps of a model like this, and you find heads that are easy to like: one where each token looks at the token before it, others that look at `[CLS]` most of the time. [Clark et al. (2019)](https://arxiv.org/abs/1906.04341) found such heads in BERT base: much attention on `[CLS]` in early layers, on `[SEP]` in the middle, on full stops and commas in deep ones. A map says where a head looks. Does the model need it?
 
-To **ablate** a head means to put zeros in the place of what it gives, and to leave all else alone. Do it to each head in turn, and measure how much the loss at the same blanks rises. For each head you also get its attention to the token before, and to `[SEP]`.
+To **ablate** a head means to put zeros in the place of what it gives, and to leave all else alone. Do it to each head in turn, and measure how much the loss at the same blanks rises. For each head you also get its attention to the token before, and to `[CLS]`.
 
 **Predict:** will the head that looks at the previous token most be the one that matters most?
 """,
@@ -1474,11 +1474,10 @@ batch = Batch(*(tensor[:24] for tensor in test_batches[len(test_batches) // 2]))
 live.model.set_attn_implementation("eager")  # the form that hands out its weights
 with torch.inference_mode():
     maps = torch.stack(live.model.bert(batch.shown, batch.attention_mask, output_attentions=True).attentions).float()
-is_text, last = batch.attention_mask[:, None, :], batch.attention_mask.sum(dim=1) - 1  # (B, 1, T), the place of [SEP]
+is_text = batch.attention_mask[:, None, :]  # (B, 1, T)
 before_it = maps.diagonal(offset=-1, dim1=-2, dim2=-1) * is_text[..., 1:]  # (L, B, H, T - 1)
 to_previous = before_it.sum(dim=(1, 3)) / is_text[..., 1:].sum()  # (L, H)
-at_sep = maps[:, torch.arange(len(last)), :, :, last] * is_text[:, None]  # (B, L, H, T)
-to_sep = at_sep.sum(dim=(0, 3)) / is_text.sum()  # (L, H)
+to_cls = (maps[..., 0] * is_text).sum(dim=(1, 3)) / is_text.sum()  # (L, H), from all places to the first
 
 (L, H), (_, usual) = to_previous.shape, read_blanks(reader, [batch])
 harm, d = torch.zeros(L, H), live.model.config.hidden_size // H
@@ -1497,16 +1496,17 @@ code(
     "heads-plot",
     r"""
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained", sharey=True)
-for ax, name, share in zip(axes, ("the token before", "[SEP]"), (to_previous, to_sep), strict=True):
+for ax, name, share in zip(axes, ("the token before", "[CLS]"), (to_previous, to_cls), strict=True):
     for layer, (x, y) in enumerate(zip(share.tolist(), harm.tolist(), strict=True)):
         ax.scatter(x, y, marker="osD^v<>Phx*+"[layer % 12], alpha=0.7, label=f"block {layer + 1}")
     ax.axhline(0, color="black", linewidth=0.8)
-    ax.set(xlabel=f"attention to {name}", ylabel="rise of the loss, head ablated")
-axes[0].legend(fontsize=8)
+    ax.set(xlabel=f"attention to {name}")
+axes[0].set_ylabel("rise of the loss, head ablated")
+axes[1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 ALT{Two plots with a point for each head. The height is the rise of the loss when the head is ablated. To the right, on the
-left plot its attention to the token before, on the right plot its attention to SEP.}
+left plot its attention to the token before, on the right plot its attention to CLS.}
 torchnlp.show(fig, alt)
-for name, share in (("the token before", to_previous), ("[SEP]", to_sep)):
+for name, share in (("the token before", to_previous), ("[CLS]", to_cls)):
     rank = (harm > harm.flatten()[share.argmax().item()]).sum().item() + 1
     print(f"most attention to {name}: {share.max():.2f}; its ablation is number {rank} of {harm.numel()} by harm")
 print(f"loss {usual:.2f} at {int((batch.labels != -100).sum())} blanks; an ablation adds", end=" ")
@@ -1531,7 +1531,7 @@ code(
     "heads-claim",
     r"""
 assert abs(again - usual) < 1e-3
-assert harm.shape == to_previous.shape == to_sep.shape
+assert harm.shape == to_previous.shape == to_cls.shape
 assert to_previous.max() > 0.5
 """,
     CLAIM,
@@ -1880,9 +1880,9 @@ Then try it on a word with two senses that the lesson did not use, such as *spri
         r"""
 ### 6. Extend, an intervention: hide a token (10 minutes, difficulty 1 of 3)
 
-Heads put much attention on `[SEP]`. Does the model need it? Hide it and see. Write `hide(attention_mask, input_ids, piece)` for two int64 tensors (B, T) and the id of a piece: a new attention mask, as before, but 0 wherever this piece stands. Padding stays hidden, and `attention_mask` stays as it is.
+Heads put much attention on `[CLS]`. Does the model need it? Hide it and see. Write `hide(attention_mask, input_ids, piece)` for two int64 tensors (B, T) and the id of a piece: a new attention mask, as before, but 0 wherever this piece stands. Padding stays hidden, and `attention_mask` stays as it is.
 
-Then try it: give `read_blanks` batches whose mask hides `[SEP]`, then the full stop, then *the*. How much does the loss rise? As a control, hide as many places drawn at random. Places that are blanks themselves had better stay visible: why?
+Then try it: give `read_blanks` batches whose mask hides `[CLS]`, then the full stop, then *the*. How much does the loss rise? As a control, hide as many places drawn at random. Places that are blanks themselves had better stay visible: why?
 """,
         "def hide(attention_mask, input_ids, piece): ...",
         "check.hide(hide)",
@@ -2247,7 +2247,7 @@ def states_with(mask):
 
 
 torchnlp.set_seed(0)
-for token in ("[SEP]", ".", "the"):
+for token in ("[CLS]", ".", "the"):
     hidden = hide(usual, ids, tokenizer.convert_tokens_to_ids(token))  # (B, T)
     drawn = torch.rand(ids.shape).masked_fill(usual == 0, 2.0).argsort(dim=1).argsort(dim=1)  # rank within the text
     control = usual * (drawn >= (usual - hidden).sum(dim=1, keepdim=True))
@@ -2258,7 +2258,7 @@ for token in ("[SEP]", ".", "the"):
 """,
     IGN,
 )
-# HIDE-READ. [SEP] hidden moves the states by .., a random token by ..: needed or not, as it came out.
+# HIDE-READ. [CLS] hidden moves the states by .., a random token by ..: needed or not, as it came out.
 md("hide-read", "HIDE-READ")
 solution(
     7,

@@ -496,7 +496,7 @@ CLAIMS = {
                 "again": 6.0,
                 "harm": torch.zeros(4, 12),
                 "to_previous": torch.full((4, 12), 0.9),
-                "to_sep": torch.zeros(4, 12),
+                "to_cls": torch.zeros(4, 12),
             },
             [{"again": 6.01}, {"harm": torch.zeros(12, 4)}, {"to_previous": torch.full((4, 12), 0.4)}],
         ),
