@@ -118,9 +118,9 @@ EXPERIMENTS = {
         "tricks",
         {
             "without": ["fewer blocks", "frozen word vectors", "bias from frequencies", "identity in the head"],
-            "bodies": ["loaded", "random layers", "all random"],
+            "bodies": ["loaded", "all random"],
             "rates": [4e-4, 1.2e-3],
-            "steps": 45,
+            "steps": 30,
         },
         small={"without": ["fewer blocks"], "bodies": ["loaded"], "rates": [1.2e-3], "steps": 2},
     ),
@@ -136,7 +136,7 @@ EXPERIMENTS = {
     "blanks_ag": Experiment(
         "3-bert",
         "blanks",
-        {"bodies": ["loaded", "all random"], "steps": {"loaded": [30, 120, 480], "all random": [120]}},
+        {"bodies": ["loaded"], "steps": {"loaded": [30, 120, 480]}},
         small={"bodies": ["loaded"], "steps": {"loaded": [2]}},
         on_ag_news=True,
     ),
