@@ -1175,7 +1175,7 @@ Each body with the rate that the section above chose for it, on the same test bl
 code(
     "blanks",
     r"""
-RATES = dict.fromkeys(BODIES, 1.2e-3)  # chosen for each body on the validation split
+RATES = dict.fromkeys(BODIES, 4e-4)  # chosen on the validation split
 
 
 def blanks(bodies, steps, seeds):
@@ -1199,7 +1199,7 @@ Now train the loaded body with its new head. **Predict:** of 100 real blanks, ho
 code(
     "train-live",
     r"""
-live = run("loaded", STEPS, SEED, rate=1.2e-3, looks=8)
+live = run("loaded", STEPS, SEED, rate=4e-4, looks=8)
 print(f"{live.row['tokens']:,} tokens read in {live.row['seconds']:.0f} s")
 print(f"loss on the validation split {live.row['validation loss']:.2f}; the readers that count:", end=" ")
 print({name: round(loss, 2) for name, loss in validation_loss.items()})
@@ -1314,7 +1314,7 @@ for name, style in zip(COUNTING, (":", "-.", "--"), strict=True):
 ax.plot(bert_tokens, bert_loss, "k*", markersize=14, label="BERT base, on its own text")
 ax.set(xscale="log", xlabel="tokens read in training on blanks", ylabel="loss at the chosen places", ylim=(0, None))
 ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-torchnlp.show(fig, "Loss against tokens read, on a logarithmic axis: a short line far left, three levels, a star far right.")
+torchnlp.show(fig, "Loss against tokens, on a logarithmic axis: a short line far left, three levels, a star far right.")
 """,
     IGN,
 )
