@@ -1154,16 +1154,19 @@ for row in tried.rows:
     of_setting[row["body"], row["rate"], row["without"]].append(row["validation loss"])
 for (body, rate, without), losses in of_setting.items():
     name = f"without: {without}" if without else ""
-    print(f"{body:14} rate {rate:.0e}  {name:32} {sum(losses) / 3:.2f} ({min(losses):.2f} to {max(losses):.2f})")
+    print(f"{body:14} rate {rate:.1e}  {name:31} {sum(losses) / 3:.2f} ({min(losses):.2f} to {max(losses):.2f})")
 for weight in (5, 25, 125):
     reader = partial(read_neighbours, partial(between, smoothing=weight))
     print(f"both neighbours, SMOOTHING {weight:3}: {read_blanks(reader, validation_batches)[1]:.2f}")
 """,
     IGN,
 )
-# TRICKS-READ. Which tricks are worth their place (difference against the spread of the seeds), which is not and could
-# go; the rate of each body that the validation split prefers (RATES must hold these); the smoothing likewise.
-md("tricks-read", "TRICKS-READ")
+md(
+    "tricks-read",
+    r"""
+Three of the four are worth their place: without the identity in the head the loss is 8.06 instead of 7.21, with all blocks 7.71, without the preset bias 7.40, each outside the range of the seeds with all tricks. The frozen word vectors, 7.26 against 7.21, make no difference that three seeds could show; they save time. The lower rate did better, for the loaded body (7.14 against 7.21) and for the random one (7.56 against 7.61), so all bodies get it below. Of the three weights of the smoothing the largest is best, and the readers above use it.
+""",
+)
 md(
     "live-text",
     r"""
@@ -1263,12 +1266,15 @@ code(
     "controls-claim",
     r"""
 if is_news:
-    most_frequent = row_of(*counting["always the most frequent"])
+    most_frequent, left, both = (row_of(*counting[name]) for name in COUNTING)
+    assert left["[MASK]"] < both["[MASK]"]
     assert trained["loss"] < most_frequent["loss"] - 0.5
     assert trained["[MASK]"] > most_frequent["[MASK]"] + 0.04
     assert trained["kept"] > trained["[MASK]"]
     assert trained[GROUPS[0]] > trained[GROUPS[1]] + 0.15
-    assert not record or min(spread["loaded"]) - 0.04 <= trained["[MASK]"] <= max(spread["loaded"]) + 0.04
+if record:
+    assert min(spread["loaded"]) - 0.04 <= trained["[MASK]"] <= max(spread["loaded"]) + 0.04
+    assert min(spread["loaded"]) > max(spread.get("random layers", [0.0])) + 0.04  # not recorded on AG News
 """,
     CLAIM,
 )
