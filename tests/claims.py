@@ -87,7 +87,11 @@ CONTROLS = {
     "spread": {"loaded": [0.14, 0.15, 0.16], "random layers": [0.03, 0.04, 0.05]},
     "trained": {"loss": 6.0, "[MASK]": 0.15, "kept": 0.7, GROUPS[0]: 0.45, GROUPS[1]: 0.02},
     "COUNTING": ("always the most frequent", "left neighbour", "both neighbours"),
-    "counting": {"always the most frequent": (0.04, 7.8), "left neighbour": (0.07, 7.6), "both neighbours": (0.12, 7.3)},
+    "counting": {
+        "always the most frequent": (0.04, 7.8),
+        "left neighbour": (0.07, 7.6),
+        "both neighbours": (0.12, 7.3),
+    },
     "row_of": lambda share, loss: {"loss": loss, "[MASK]": share},
 }
 BROKEN = [{"loss": 7.4}, {"[MASK]": 0.07}, {"kept": 0.1}, {GROUPS[0]: 0.1}, {"[MASK]": 0.3}]
