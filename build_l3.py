@@ -562,7 +562,7 @@ assert word_gap[half] > control_gap[half] + 0.03
 """,
     CLAIM,
 )
-# SENSES-READ. Of the table: (a) before the blocks the gap is near 0 for each word: the same row of the table, only the
+# SENSES-DONE. Of the table: (a) before the blocks the gap is near 0 for each word: the same row of the table, only the
 # position differs; (b) after the last block each word's gap, from .. to ..; (c) the controls: the gap of 'the' and '.'
 # in the same sentences. If it is much smaller: the word's vector takes on its own sense, not the topic alone. If it is
 # about as large: honest sentence that a good part of the gap, or all, is the topic, which every token takes on (likely
@@ -943,11 +943,12 @@ for name, (found, _) in counting.items():
     REC,
     IGN,
 )
-# COUNTING-READ. Of the table: always the most frequent restores .. of 100 real blanks; the left neighbour ..; both ..:
-# so the right side buys .. for readers that differ in nothing else, (intervals overlap or not). Where: in which group.
-# And that all three restore hardly anything of 'other first pieces'. A claim `both > left > most frequent` may be added
-# to counting-claim if the intervals or margins allow it (on the sample and on AG News).
-md("counting-read", "COUNTING-READ")
+md(
+    "counting-read",
+    r"""
+Of 100 real blanks the most frequent piece restores 3, the left neighbour 7 and both neighbours 12. The last two differ in the right side alone, and their intervals lie apart: here is the first number for *bidirectional*. All three restore pieces such as commas and *the*; of the other first pieces, the words of content, hardly any.
+""",
+)
 
 # ------------------------------------------------------------------------------------------------------------ the head
 
@@ -1045,9 +1046,12 @@ show_shares("loaded body, new head", untrained)
 """,
     IGN,
 )
-# UNTRAINED-READ. One sentence: an untrained head on this body restores .. of 100 blanks, although its bias knows the
-# frequencies; its loss is .. (above/below that of the most frequent piece).
-md("untrained-read", "UNTRAINED-READ")
+md(
+    "untrained-read",
+    r"""
+Without training this head restores 2 of 100 blanks, and 0.81 of the kept pieces: at first it reads each vector nearly as it is, and a vector that has gone through four blocks still tells which piece it began as. What it does not say is which piece *should* stand there. Its loss is larger than that of the reader who always says the most frequent piece.
+""",
+)
 md(
     "loss-claim-text",
     r"""
@@ -1219,9 +1223,12 @@ torchnlp.show(fig, alt)
 """,
     IGN,
 )
-# TRAIN-READ. The validation loss after the last step against the three lines; whether training and validation part
-# (with the sample each text is read about three times); tokens read.
-md("train-read", "TRAIN-READ")
+md(
+    "train-read",
+    r"""
+About 59,000 tokens later the loss on the validation split is 6.46, below those of all readers that count; the best of them has 7.31. It still falls when the training ends. The training loss jumps about, because each step has blanks of its own, about sixty of them.
+""",
+)
 
 # --------------------------------------------------------------------------------------------------- what buys how much
 
@@ -1278,13 +1285,21 @@ if record:
 """,
     CLAIM,
 )
-# CONTROLS-READ. In this order: (1) 'kept' is easier than a blank (.. against ..): masked accuracy over all chosen places
-# flatters, the column 'blanks' is the honest one. (2) training: before .., after ... (3) the loaded blocks: random
-# layers with the same word vectors, head and training reach ..: so the trained blocks buy .. (4) the word vectors: all
-# random reaches ... (5) against both neighbours: better, equal or worse, and by how much: say it as it is. (6) groups:
-# frequent pieces come back, words of content hardly. The conclusion must name that the body's history is not blanks
-# alone. If (3) holds with margin over all seeds: a claim on the recorded rows (deterministic, they stand in the file).
-md("controls-read", "CONTROLS-READ")
+md(
+    "controls-read",
+    r"""
+Read the table from the right.
+
+- *Kept pieces flatter.* All the networks find most of what they can see, 0.89 of it even with random layers. If you count all chosen places together, such copies are counted as restored. The honest column is the first, real blanks only.
+- *Training:* from 0.02 of the blanks to 0.11.
+- *The loaded blocks:* with random layers, and word vectors, head, batches and blanks all the same, it is 0.04, hardly more than always the most frequent piece. In so short a training the trained blocks make the difference.
+- *The loaded word vectors* alone buy next to nothing at blanks: 0.04 against 0.03. At kept pieces they do: 0.89 against 0.51.
+- *Against counting:* both neighbours restore 0.12, your model 0.11; the intervals overlap. It is not better at exact guesses, and worse at the rest of a word, which neighbours betray. But its loss is lower than theirs: it gives the true piece more probability where it does not win.
+- *By kind:* it restores a third of the 50 most frequent pieces, and 1 of 100 of the other first pieces.
+
+So what you trained in a minute is mostly a way to ask the loaded body what it has known before; and that came from more than blanks, as its history says.
+""",
+)
 
 md(
     "tokens-text",
@@ -1358,27 +1373,52 @@ for group in GROUPS:
 """,
     IGN,
 )
-# ERRORS-READ. What the three right ones share (fixed phrases? names from the text? punctuation?), and for the three
-# wrong ones: is the guess good English, is there a second blank beside it, would you have known? Only what the committed
-# output shows; keep it true on a rerun ("in our run").
-md("errors-read", "ERRORS-READ")
+md(
+    "errors-read",
+    r"""
+The surest right guess is a full stop at the end of a text, where the right side says that nothing follows. *million* stands before *pounds*. The surest wrong guesses are full stops as well, and each has another blank within two places: there the model sees less than you would need, and bets on what is frequent. Of the words of content it restores almost none, and you would not know most of them either: no text says which number, name or verb stood there. Such a blank teaches by the probability it gives to all that might fit, not by a right guess.
+""",
+)
 md(
     "repeat-text",
     r"""
-### Why it says "oil oil"
+### Why it says the same piece again and again
 
-Ask for the blank in *Oil ▢ rose on Monday*, and a model that was trained this shortly likes to answer *oil*. Nobody writes "oil oil". Two ideas:
+Ask such a model for many blanks, and the same few pieces come back. Has it learned that they stand everywhere? For each of the five pieces that it guesses most: how often is it the guess, what probability does it get on the mean over all blanks, and how often did it really stand there?
 
-1. It copies: it has learned that a piece which stands in the text often stands there again.
-2. It has learned that *oil* is frequent in news that rise on Mondays.
-
-An intervention tells them apart: replace the visible word and look whether the guess goes along. Five words, each in the same sentence; a row is the word that stands there, a column the probability of a word at the blank.
-
-**Predict:** if it copies, which of the 25 numbers are large? And if it does not?
+**Predict:** which two of the three numbers are nearly equal?
 """,
 )
 code(
     "repeat",
+    r"""
+at_masks, total = parts_of(restored)["[MASK]"], torch.zeros(len(tokenizer), device=device)
+with torch.inference_mode():
+    for batch in test_batches:
+        is_blank = batch.shown[batch.labels != -100] == tokenizer.mask_token_id  # (N,)
+        total = total + masked_logits(live.model, batch)[is_blank].softmax(dim=1).sum(dim=0)  # (V,)
+guessed, stood = Counter(blank.guess for blank in at_masks), Counter(blank.true for blank in at_masks)
+given = (total / len(at_masks)).tolist()
+print("piece       of the guesses   mean probability   of the hidden pieces")
+five = [piece for piece, _ in guessed.most_common(5)]
+for piece in five:
+    of_guesses, of_hidden = guessed[piece] / len(at_masks), stood[piece] / len(at_masks)
+    print(f"{tokenizer.convert_ids_to_tokens(piece):10} {of_guesses:15.3f} {given[piece]:18.3f} {of_hidden:22.3f}")
+""",
+    IGN,
+)
+# REPEAT-READ.
+md("repeat-read", "REPEAT-READ")
+md(
+    "copy-text",
+    r"""
+### Deeper: Does it copy?
+
+There is another way to repeat oneself: to say what stands next door. Ask for the blank in *Oil ▢ rose on Monday*. Does the word that you can see pull the guess towards itself? Replace it, and look whether the guess goes along: a row is the word that stands there, a column the probability of a word at the blank. If the model copies, the diagonal is large.
+""",
+)
+code(
+    "copy",
     r"""
 goods = ["oil", "gold", "sugar", "coffee", "rice"]
 
@@ -1396,29 +1436,15 @@ copies = probabilities[:, [vocabulary[word] for word in goods]]  # (5, 5)
 own, others = copies.diagonal().mean().item(), (copies.sum() - copies.diagonal().sum()).item() / 20
 print("the text says   " + "".join(f"{word:>8}" for word in goods) + "   three best guesses")
 for word, row, best in zip(goods, copies.tolist(), probabilities.topk(3).indices.tolist(), strict=True):
-    print(f"{word:15} " + "".join(f"{p:8.3f}" for p in row), "  " + ", ".join(tokenizer.convert_ids_to_tokens(best)))
-print(f"\nthe word that stands there {own:.3f}, another of the five {others:.3f}")
+    print(f"{word:15} " + "".join(f"{p:8.4f}" for p in row), "  " + ", ".join(tokenizer.convert_ids_to_tokens(best)))
+print(f"\nthe word that stands there {own:.4f}, another of the five {others:.4f}")
 """,
     IGN,
 )
-# REPEAT-READ. (1) the diagonal against the rest (own, others): the guess goes along with the word, so it copies (or it
-# does not). (2) the sentence that would make it plausible stands in the section below, with counts: texts do repeat
-# their words. (3) what this does not show: whether the
-# copying came from the short training or from the loaded body. (The recorded runs do not answer it; say so.)
-# Claim to add after measuring: own > 2 * others (is_news), if margins allow.
-md("repeat-read", "REPEAT-READ")
-md(
-    "repeat-count-text",
-    r"""
-### Deeper: Does copying pay?
-
-How often does a hidden word really stand elsewhere in its text, where the model can see it? And how many of its wrong guesses are copies? (Only words beyond the 50 most frequent pieces.)
-""",
-)
 code(
-    "repeat-count",
+    "copy-count",
     r"""
-words_only = [blank for blank in parts_of(restored)["[MASK]"] if group_of(blank.true) == GROUPS[1]]
+words_only = [blank for blank in at_masks if group_of(blank.true) == GROUPS[1]]
 elsewhere = [blank for blank in words_only if blank.true in blank.left + blank.right]
 wrongly = [blank for blank in words_only if blank.guess != blank.true and group_of(blank.guess) == GROUPS[1]]
 repeated = [blank for blank in wrongly if blank.guess in blank.left + blank.right]
@@ -1427,9 +1453,8 @@ print(f"{len(repeated)} of {len(wrongly)} wrong guesses of a word do")
 """,
     IGN,
 )
-# REPEAT-COUNT-READ. The two shares, in words: .. of 100 hidden words stand elsewhere, so a reader that copies is right
-# sometimes; of the wrong guesses of a word .. of 100 are copies: the model copies more / less often than texts do.
-md("repeat-count-read", "REPEAT-COUNT-READ")
+# COPY-READ.
+md("copy-read", "COPY-READ")
 
 md(
     "vote-text",
@@ -1454,8 +1479,12 @@ for question in [text for pair in votes.items() for text in pair]:
 """,
     IGN,
 )
-# VOTE-READ. What it answers; what the right side changes; how far from the class (prime, set, jobs).
-md("vote-read", "VOTE-READ")
+md(
+    "vote-read",
+    r"""
+Your class is better. *minister* on the right brings *chief* to the top and *tennis* changes little; after 200 it expects an amount, with or without the rest of the sentence. All probabilities are small: this model has learned which kind of piece fits, and seldom which one.
+""",
+)
 
 # ---------------------------------------------------------------------------------------------------------------- heads
 
@@ -1519,11 +1548,12 @@ print(f"{harm.median():.3f} for the median head, {harm.max():.3f} for the worst"
 """,
     IGN,
 )
-# HEADS-READ. (1) the rank of the admired head (token before) and of the [SEP] head; (2) most heads can be taken out
-# with hardly any loss (median harm), as Michel et al. 2019, https://arxiv.org/abs/1905.10650, found for translation and
-# BERT; (3) whether attention to [SEP] goes with little harm, which fits Clark et al.'s guess that a head looks at [SEP]
-# when it has nothing to do: say 'fits', it is a correlation over heads.
-md("heads-read", "HEADS-READ")
+md(
+    "heads-read",
+    r"""
+Half of the heads can be taken out and the loss rises by 0.003 or less. The head that looks at the token before most is number 3 of 48 by harm, so here the map that is easy to like does point at a head that is used. But the head that does most harm, in block 3, is none that either map would have shown you. And of the heads that give `[CLS]` more than half of their attention, none matters much: that fits the guess of Clark et al. that a head looks at a special token when it has nothing to do. It is a pattern over 48 heads, and no proof. [Michel et al. (2019)](https://arxiv.org/abs/1905.10650) found in translation and in BERT, too, that most heads can be removed one at a time.
+""",
+)
 md(
     "heads-check-text",
     r"""
