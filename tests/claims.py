@@ -1,5 +1,6 @@
 """Made-up results for each claim of each lesson: good ones, and one change for each assertion that breaks it."""
 
+import itertools
 import math
 import statistics
 from types import SimpleNamespace
@@ -501,6 +502,10 @@ CLAIMS = {
                 {"counting": CONTROLS["counting"] | {"both neighbours": (0.07, 7.3)}},
                 {"spread": {"loaded": [0.14, 0.15, 0.16], "random layers": [0.11]}},
             ],
+        ),
+        "tokens-claim": (
+            {"pairwise": itertools.pairwise, "curve": {30: [6.6, 6.5], 120: [5.6, 5.5], 480: [4.8, 4.9]}},
+            [{"curve": {30: [6.6, 6.5], 120: [5.6, 5.5], 480: [4.8, 5.7]}}],
         ),
         "heads-claim": (
             {
