@@ -2169,31 +2169,32 @@ def pseudo_log_likelihood(model, input_ids, mask_token_id):
 )
 md(
     "pll-train-text",
-    "To ask a model, there must be a head. Here is one in a few lines, trained for a moment on blanks of the news: the body stays as it is, only the head learns.",
+    "To ask a model, there must be a head. Here is one, trained for a moment on blanks of the news as in the lesson: without the last two blocks, and with a head that begins as the identity.",
 )
 code(
     "pll-train",
     r"""
 model = BertForMaskedLM.from_pretrained(model_name, use_safetensors=True).to(device).eval()
-model.requires_grad_(False)
-parts = model.cls.predictions
-head = [*parts.transform.requires_grad_().parameters(), parts.decoder.bias.requires_grad_()]
-nn.init.eye_(parts.transform.dense.weight)
-optimizer, generator = torch.optim.AdamW(head, lr=1e-2), torch.Generator().manual_seed(0)
-texts = [text for _, text in train_dataset]
+model.bert.encoder.layer = model.bert.encoder.layer[:-2]
+model.bert.embeddings.requires_grad_(False)
+nn.init.eye_(model.cls.predictions.transform.dense.weight)
+optimizer, schedule = torchnlp.prepare_optimizer(model, lr=4e-4, iterations=120)
+generator, texts = torch.Generator().manual_seed(0), [text for _, text in train_dataset]
 settings = {"padding": True, "truncation": True, "max_length": 64, "return_tensors": "pt"}
-for _ in range(150):
+for _ in range(120):
     some = [texts[i] for i in torch.randint(len(texts), (8,), generator=generator).tolist()]
     batch = tokenizer(some, **settings, return_special_tokens_mask=True)
     chosen = torch.rand(batch["input_ids"].shape, generator=generator) < 0.15
     chosen &= batch.pop("special_tokens_mask") == 0
     labels = batch["input_ids"][chosen].to(device)  # (N,)
     batch["input_ids"] = batch["input_ids"].masked_fill(chosen, tokenizer.mask_token_id)
-    hidden = model.bert(**batch.to(device)).last_hidden_state[chosen.to(device)]  # (N, D)
-    loss = F.cross_entropy(model.cls(hidden), labels)
+    with torchnlp.autocast():
+        hidden = model.bert(**batch.to(device)).last_hidden_state[chosen.to(device)]  # (N, D)
+        loss = F.cross_entropy(model.cls(hidden), labels)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    schedule.step()
 print(f"loss {loss.item():.2f}")
 """,
     IGN,
@@ -2209,10 +2210,12 @@ for text in (*asked, "The minister of trade resigned on Tuesday in Lagos."):
 """,
     IGN,
 )
-# PLL-READ. Is the sentence in order scored above the shuffled one (it need not be after so short a training: say what
-# came out)? The long sentence gets a lower sum for its length alone: each piece adds a number below 0. Compare
-# sentences of equal length, or divide by the number of pieces.
-md("pll-read", "PLL-READ")
+md(
+    "pll-read",
+    r"""
+The same six pieces, in order and not: -31.2 against -47.0. So even this model uses what stands beside a blank, and where. The long sentence has the lowest sum of all, -56.4, for its length alone: each piece adds a number below zero. For each piece it reads nearly as well as the first, -5.64 against -5.20. Compare sentences of one length, or divide by the number of pieces, and say which.
+""",
+)
 solution(
     5,
     "`F.cosine_similarity` scales both sides to length 1 and compares the query with all examples at once.",
@@ -2278,10 +2281,12 @@ for token in ("the word", "the", "."):
 """,
     IGN,
 )
-# LEAVE-ONE-OUT-READ. Guessing among the three is right once in three times. The word before and after the blocks, and
-# the two controls after: if the controls are about as good, the topic of the sentence is enough to find the sense, and
-# the test does not show more. Say what came out.
-md("leave-one-out-read", "LEAVE-ONE-OUT-READ")
+md(
+    "leave-one-out-read",
+    r"""
+Guessing among the three is right once in three times. After the last block the word's vector finds its sense 19 times of 20, but *the* does so 13 times and the full stop 15: there the topic of the sentence is enough. Half-way up it is 18 against 4 and 10. So the vectors in the middle of the model say more of the word, as the lesson's gaps did. (Before the blocks the vectors of one token differ by their positions alone, and so these numbers say nothing of a sense.)
+""",
+)
 solution(
     6,
     "Where the piece stands, the mask is multiplied by 0. Multiplying makes a new tensor, and padding stays 0.",
