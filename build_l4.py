@@ -331,7 +331,6 @@ untrained, report = transformers.BertForSequenceClassification.from_pretrained(
     use_safetensors=True,
     ignore_mismatched_sizes=True,
     output_loading_info=True,
-    hidden_dropout_prob=0.1,
     attn_implementation=torchnlp.attention_implementation(),
 )
 untrained = torchnlp.new_head(untrained, classes).to(torchnlp.device)
@@ -578,9 +577,10 @@ def judged(model, items):
 
 
 def train(model, batches, rate, steps, reports=5):
-    '''A step for each batch; return a row for the start and for each report.'''
+    '''A step for each batch; return a row for the start and for each report. No reports, no rows.'''
     optimizer, schedule = torchnlp.prepare_optimizer(model, rate, steps)  # AdamW, and what sets its learning rate
-    history, losses = [{"step": 0, **judged(model, held_out)}], []
+    reported = {round(steps * part / reports) for part in range(1, reports + 1)}
+    history, losses = [{"step": 0, **judged(model, held_out)}] if reports else [], []
     for step, batch in enumerate(batches, start=1):
         model.train()
         with torchnlp.autocast():
@@ -590,7 +590,7 @@ def train(model, batches, rate, steps, reports=5):
         optimizer.step()
         schedule.step()
         losses.append(loss.detach())
-        if step % max(1, steps // reports) == 0:
+        if step in reported:
             history.append({"step": step, "loss": torch.stack(losses).mean().item(), **judged(model, held_out)})
             losses = []
     return history
@@ -688,7 +688,7 @@ The question that you would ask at once. Three rates were tried and **recorded**
 code(
     "rates",
     r"""
-record = torchnlp.recorded("rates")
+record = torchnlp.recorded("learning_rates")
 print(record)
 final = {}
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
@@ -720,11 +720,11 @@ With `benchmarks/record.py` this runs for each seed, in a kernel of its own, wit
 code(
     "curves",
     r"""
-def curves(rates, labels, steps, seeds):
+def curves(rates, labels, steps, seeds, reports=5):
     '''Train on so many labelled texts, with each rate and seed: the rows of all histories.'''
     rows = []
     for seed, rate in itertools.product(seeds, rates):
-        _, history = fitted(few(train_items, labels, seed), rate, steps, seed)
+        _, history = fitted(few(train_items, labels, seed), rate, steps, seed, reports=reports)
         rows += [{"seed": seed, "rate": rate, "labels": labels, **row} for row in history]
     return rows
 """,
@@ -806,30 +806,32 @@ md(
     r"""
 ### Which class is taken for which?
 
-A **confusion matrix** counts, for each true class (row), what it was taken for (column). The diagonal holds the right answers. On the sample there are so few errors that no pattern can show. So on the right is the same training on AG News, recorded: 4,000 labels, 500 steps, all 7,600 test items, the first of three seeds.
+A **confusion matrix** counts, for each true class (row), what it was taken for (column). The diagonal holds the right answers. On the sample there are so few errors that no pattern can show. So on the right is the same training on AG News, recorded: 4,000 labels, 500 steps, 808 test items, three seeds added up. (It is one point of an experiment that you will see whole below.)
 """,
 )
 code(
     "confusion",
     r"""
-record = torchnlp.recorded("ag-news")
-print(record)
-pairs = [f"{true} taken for {taken}" for true in torchnlp.CLASSES for taken in torchnlp.CLASSES]
-counts = torch.tensor([record.rows[0][pair] for pair in pairs])  # (C * C,)
-places = torch.arange(len(pairs)).repeat_interleave(counts)  # one for each test item
+record = torchnlp.recorded("labels")
+tuned = [row for row in record.rows if (row["method"], row["labels"]) == ("fine-tuned", 4000)]
+counts = torch.tensor([row["confusion"] for row in tuned]).sum(dim=0)  # (C * C,)
+names = torchnlp.CLASSES
+places = torch.arange(len(counts)).repeat_interleave(counts)  # one for each answer
 fig, (left, right) = plt.subplots(1, 2, figsize=(11.6, 4.2), layout="constrained")
 torchnlp.plot_confusion_matrix(test_targets, predictions, classes, left)
-torchnlp.plot_confusion_matrix(places // len(torchnlp.CLASSES), places % len(torchnlp.CLASSES), torchnlp.CLASSES, right)
+torchnlp.plot_confusion_matrix(places // len(names), places % len(names), names, right)
 left.set_title("yours")
 right.set_title("AG News, recorded")
 ALT{Two confusion matrices. Left, yours: nearly all counts stand on the diagonal. Right, AG News, recorded: most errors lie
 between Business and Sci/Tech, fewest at Sports.}
 torchnlp.show(fig, alt)
-for row in record.rows:
-    print(f"AG News, seed {row['seed']}: {share_of(row['right'], row['tested'])}")
-mistaken = [(record.rows[0][pair], pair) for pair in pairs if len(set(pair.split(" taken for "))) == 2]
-for count, pair in sorted(mistaken, reverse=True)[:3]:
-    print(f"{count:4} x {pair}")
+for row in tuned:
+    right_answers = sum(row["confusion"][:: len(names) + 1])
+    print(f"AG News, seed {row['seed']}: {share_of(right_answers, sum(row['confusion']))}")
+mistaken = {f"{names[i // 4]} taken for {names[i % 4]}": counts[i].item() for i in range(16) if i // 4 != i % 4}
+print(f"{sum(mistaken.values())} errors of {counts.sum()} answers, among them")
+for pair in sorted(mistaken, key=mistaken.get, reverse=True)[:4]:
+    print(f"{mistaken[pair]:4} x {pair}")
 """,
     IGNORED,
 )
@@ -837,36 +839,6 @@ for count, pair in sorted(mistaken, reverse=True)[:3]:
 # share of all errors; that Sports stands apart. No reason why, unless the words that the classes share are counted.
 # The alt text of the figure must be true of the record, too.
 md("confusion-read", "CONFUSION-READ")
-md(
-    "confusion-deeper",
-    r"""
-### Deeper: The whole lesson on AG News, as it was recorded
-
-The same `fitted`, and a count for each pair of classes.
-""",
-)
-code(
-    "whole",
-    r"""
-def whole(labels, steps, tested, seeds):
-    '''Train on so many texts and test: a row for each seed, with a count for each pair of classes.'''
-    rows, items = [], test_dataset[:tested]
-    targets = torchnlp.targets(items)
-    for seed in seeds:
-        chosen = random.Random(seed).sample(train_items, min(labels, len(train_items)))
-        trained, history = fitted(chosen, 1e-4, steps, seed)
-        guesses = logits_of(trained, items).argmax(dim=1)
-        right = guesses == targets
-        row = {"seed": seed, "tested": len(items), "right": right.sum().item()}
-        row |= {"right of 808": right[:808].sum().item(), "held-out accuracy": history[-1]["held-out accuracy"]}
-        for true, taken in itertools.product(range(len(classes)), repeat=2):
-            both = (targets == true) & (guesses == taken)
-            row[f"{classes[true]} taken for {classes[taken]}"] = both.sum().item()
-        rows.append(row)
-    return rows
-""",
-    RECORDED,
-)
 md(
     "errors-text",
     r"""
@@ -936,7 +908,7 @@ md(
 - **Frozen, [CLS]** is what fine-tuning is without training the body: the body, its pooler included, stays as it is, and a linear classifier learns from the vector that the head reads.
 - **Frozen, mean** reads the mean of all hidden states instead. The default model was made for that: it compares sentences by this mean.
 
-Each method has one setting (a rate, or the strength of the linear classifier), and each gets the value that is best on the same held-out items, for each number of labels. Whoever has 16 labels has no such held-out part; but it favours none of the five. Trained with 16 to 4,000 labels, in which the classes take turns; three seeds, which draw the texts, the outputs and the batches. AG News, tested on 2,000 items; recorded.
+Each method has one setting: a rate, or the strength of the linear classifier. Each gets the value that is best on the same 200 held-out items after training on 1,000 labels, and keeps it. (For the random body this was done once, beforehand.) Trained with 16 to 4,000 labels, in which the classes take turns; three seeds, which draw the texts, the outputs and the batches. AG News, tested on 808 items; recorded. On the right the three quick methods on the sample, with your own point.
 
 Take your eight numbers, from the beginning.
 """,
@@ -944,28 +916,29 @@ Take your eight numbers, from the beginning.
 code(
     "labels",
     r"""
-records = {"AG News": torchnlp.recorded("labels"), "the sample": torchnlp.recorded("labels-sample")}
+records = {"AG News": torchnlp.recorded("labels"), "the sample": torchnlp.recorded("labels_sample")}
 LOOKS = {"TF-IDF": "s:", "random body": "x:", "frozen, [CLS]": "v--", "frozen, mean": "D--", "fine-tuned": "o-"}
 fig, axes = plt.subplots(1, 2, figsize=(11.6, 4.2), layout="constrained", sharey=True)
 for ax, (news, record) in zip(axes, records.items(), strict=True):
     print(f"{news}: {record}")
-    for method, look in LOOKS.items():
+    for number, (method, look) in enumerate(LOOKS.items()):
         tests = {}
         for row in record.rows:
             if row["method"] == method:
                 tests.setdefault(row["labels"], []).append(row["test"])
-        means = [statistics.mean(shares) for shares in tests.values()]
-        (line,) = ax.plot(tests.keys(), means, look, label=method)
+        means = {size: statistics.mean(shares) for size, shares in tests.items()}
+        ax.plot(means.keys(), means.values(), look, color=f"C{number}", label=method)
         low, high = ([limit(shares) for shares in tests.values()] for limit in (min, max))
-        ax.fill_between(list(tests), low, high, color=line.get_color(), alpha=0.2)
-        print(f"    {method:13}", *(f"{n}: {mean:.2f}" for n, mean in zip(tests, means, strict=True)))
+        ax.fill_between(list(tests), low, high, color=f"C{number}", alpha=0.2)
+        if means:
+            print(f"    {method:13}", *(f"{size}: {mean:.3f}" for size, mean in means.items()))
     ax.set(xscale="log", xlabel="labelled texts", ylabel="test accuracy", title=news, ylim=(0.2, 1))
-    ax.set_xticks(list(tests), list(map(str, tests)))
-    ax.minorticks_off()
+if is_news:
+    yours = (min(8 * steps, len(train_items)), test_accuracy)
+    axes[int(on_sample)].plot(*yours, "*", color="C4", markersize=14)
+    axes[int(on_sample)].annotate("yours", yours, xytext=(0, -20), textcoords="offset points", ha="center")
 axes[0].legend()
-ALT{Test accuracy against the number of labelled texts, on AG News and on the sample, for five methods with the spread of
-three seeds.}
-torchnlp.show(fig, alt)
+torchnlp.show(fig, "ALT-LABELS")
 """,
     IGNORED,
 )
@@ -983,7 +956,7 @@ md(
     r"""
 ### Deeper: The experiment, and one point of it live
 
-Frozen vectors are computed once; the linear classifier on them is the same as that on word counts. Where a body is trained, there is a step of 8 texts for every four labels, but at least 100 steps and at most 500.
+Frozen vectors are computed once; the linear classifier on them is the same as that on word counts. Where a body is trained, each text is read once, in batches of 8, but there are at least 80 steps.
 """,
 )
 code(
@@ -993,15 +966,17 @@ code(
 def vectors_of(items):
     '''What the frozen body makes of items: the vectors (N, D) that the head reads, and the mean hidden states.'''
     made = {name: torch.zeros(len(items), untrained.config.hidden_size) for name in ("frozen, [CLS]", "frozen, mean")}
+    order = sorted(range(len(items)), key=lambda i: len(items[i][1]))
     untrained.eval()
     for start in range(0, len(items), 32):
-        batch = {name: tensor.to(untrained.device) for name, tensor in collate(items[start : start + 32]).items()}
+        chosen = order[start : start + 32]
+        batch = {name: tensor.to(untrained.device) for name, tensor in collate([items[i] for i in chosen]).items()}
         mask = batch["attention_mask"].unsqueeze(-1)  # (B, T, 1)
         with torchnlp.autocast():
             output = untrained.bert(batch["input_ids"], batch["attention_mask"])
-        hidden = output.last_hidden_state.float()  # (B, T, D)
-        made["frozen, [CLS]"][start : start + 32] = output.pooler_output.float()
-        made["frozen, mean"][start : start + 32] = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        means = (output.last_hidden_state.float() * mask).sum(dim=1) / mask.sum(dim=1)  # (B, D)
+        for name, vectors in (("frozen, [CLS]", output.pooler_output.float()), ("frozen, mean", means)):
+            made[name][chosen] = vectors.to(made[name].device)
     return {name: vectors.numpy() for name, vectors in made.items()}
 """,
     RECORDED,
@@ -1015,41 +990,49 @@ One method, one setting, some labelled texts; then all of them.
 code(
     "answer",
     r"""
-def answer(method, setting, items, parts, frozen, seed, most_steps):
-    '''Train a method with one setting; return its accuracy on each part.'''
+def answer(method, setting, items, parts, frozen, seed, least_steps):
+    '''Train a method with one setting on items; return the function that gives the classes (N,) of a part's items.'''
     if method in ("fine-tuned", "random body"):
-        steps = min(most_steps, max(100, len(items) // 4))
-        trained, _ = fitted(items, setting, steps, seed, method == "random body", reports=1)
-        return {part: judged(trained, those)["held-out accuracy"] for part, those in parts.items()}
+        steps = max(least_steps, len(items) // 8)
+        trained, _ = fitted(items, setting, steps, seed, method == "random body", reports=0)
+        return lambda part: logits_of(trained, parts[part]).argmax(dim=1)
     if method == "TF-IDF":
         words = TfidfVectorizer(sublinear_tf=True).fit([text for _, text in items])
-        vectors = {part: words.transform([text for _, text in those]) for part, those in parts.items()}
-        learned = words.transform([text for _, text in items])
+        texts = {part: [text for _, text in those] for part, those in {**parts, "train": items}.items()}
+        vectors = {part: words.transform(those) for part, those in texts.items()}
     else:
-        vectors = {part: frozen[part][method] for part in parts}
-        learned = frozen["train"][method][: len(items)]
-    linear = LogisticRegression(C=setting, max_iter=2000).fit(learned, [label for label, _ in items])
-    return {part: linear.score(vectors[part], [label for label, _ in those]) for part, those in parts.items()}
+        vectors = {part: of_both[method] for part, of_both in frozen.items()}
+    linear = LogisticRegression(C=setting, max_iter=2000)
+    linear.fit(vectors["train"][: len(items)], torchnlp.targets(items).tolist())
+    return lambda part: torch.tensor(linear.predict(vectors[part]).tolist())
 """,
     RECORDED,
 )
 code(
     "by-labels",
     r"""
-def by_labels(sizes, settings, held_out_size, seeds, most_steps=500):
-    '''Each method with so many labels, with the one of its settings that is best on held-out items: a list of rows.'''
+def by_labels(sizes, settings, tuned_on, seeds, held_out_size=200, tested=808, least_steps=80):
+    '''Each method with so many labels, with its setting that is best on held-out items after tuned_on labels: rows.'''
     rows, everything = [], held_out + train_items
-    parts = {"held-out": everything[:held_out_size], "test": test_items}
+    parts = {"held-out": everything[:held_out_size], "test": test_items[:tested]}
+    targets = {part: torchnlp.targets(items) for part, items in parts.items()}
     for seed in seeds:
-        pool = few(everything[held_out_size:], max(sizes), seed)
+        pool = few(everything[held_out_size:], max(*sizes, tuned_on), seed)
         frozen = {part: vectors_of(items) for part, items in {**parts, "train": pool}.items()}
-        for size, (method, values) in itertools.product(sizes, settings.items()):
-            tried = [
-                {"setting": value, **answer(method, value, pool[:size], parts, frozen, seed, most_steps)}
-                for value in values
-            ]
-            best = max(tried, key=lambda row: row["held-out"])
-            rows.append({"seed": seed, "method": method, "labels": size, **best})
+        for method, values in settings.items():
+            tried = []
+            for value in values:
+                classify = answer(method, value, pool[:tuned_on], parts, frozen, seed, least_steps)
+                right = (classify("held-out") == targets["held-out"]).sum().item() if len(values) > 1 else 0
+                tried.append((right, value, classify))
+            _, setting, classify_tuned = max(tried, key=lambda each: each[0])
+            for size in sizes:
+                again = (method, setting, pool[:size], parts, frozen, seed, least_steps)
+                guesses = (classify_tuned if size == tuned_on else answer(*again))("test")
+                confusion = (len(classes) * targets["test"] + guesses).bincount(minlength=len(classes) ** 2)
+                row = {"seed": seed, "method": method, "labels": size, "setting": setting}
+                test = (guesses == targets["test"]).float().mean().item()
+                rows.append({**row, "test": test, "confusion": confusion.tolist()})
     return rows
 """,
     RECORDED,
@@ -1057,7 +1040,7 @@ def by_labels(sizes, settings, held_out_size, seeds, most_steps=500):
 md(
     "labels-live-text",
     r"""
-One point live: 64 labels, the two quickest methods. A recorded line says in which range they should come out.
+One point live: 64 labels, drawn with another seed, and the two quickest methods with the setting that was recorded most often. The recorded seeds say in which range they should come out.
 """,
 )
 code(
@@ -1068,8 +1051,8 @@ live, spread = {}, {}
 for method in ("TF-IDF", "frozen, mean"):
     recorded_rows = [row for row in record.rows if (row["method"], row["labels"]) == (method, 64)]
     spread[method] = [row["test"] for row in recorded_rows]
-    values = sorted({row["setting"] for row in recorded_rows})
-    (row,) = by_labels([64], {method: values}, len(held_out), [SEED])
+    setting = statistics.mode(row["setting"] for row in recorded_rows)
+    (row,) = by_labels([64], {method: [setting]}, 64, [SEED + 3], held_out_size=1, tested=200)
     live[method] = row["test"]
     print(f"{method}: {live[method]:.3f}; recorded {min(spread[method]):.3f} to {max(spread[method]):.3f}")
 """,
@@ -1113,26 +1096,30 @@ Which half suffers more, the shorter or the longer texts?
 code(
     "break-mask",
     r"""
-probe = {name: tensor.to(model.device) for name, tensor in collate(test_items[:32]).items()}
-text_lengths = probe["attention_mask"].sum(dim=1)  # (N,)
-halves = {"shorter": text_lengths < text_lengths.median(), "longer": text_lengths >= text_lengths.median()}
+probe = {name: tensor.to(model.device) for name, tensor in collate(test_items[:16]).items()}
+lengths, width = probe["attention_mask"].sum(dim=1), probe["input_ids"].shape[1]  # (N,), T
+halves = {"shorter": lengths < lengths.median(), "longer": lengths >= lengths.median()}
 
 
 @torch.inference_mode()
-def padded_answer(extra, names):
+def padded_answer(extra, *names):
     return model.eval()(**{name: F.pad(probe[name], (0, extra)) for name in names}).logits.softmax(dim=1)
 
 
-truth = padded_answer(0, ("input_ids", "attention_mask"))  # (N, C)
-moved_with_mask = (padded_answer(100, ("input_ids", "attention_mask")) - truth).abs().max().item()
-print(f"100 more paddings with the mask: no probability moves by more than {moved_with_mask:.4f}\n")
-moved = {}
-for extra, (half, chosen) in itertools.product((0, 100), halves.items()):
-    answers = padded_answer(extra, ("input_ids",))
-    padding = (1 - text_lengths / (probe["input_ids"].shape[1] + extra))[chosen].mean().item()
-    moved[extra, half] = ((answers - truth).abs().sum(dim=1) / 2)[chosen].mean().item()
-    changed = (answers.argmax(dim=1) != truth.argmax(dim=1))[chosen].sum().item()
-    print(f"{half} texts, {padding:.0%} padding: moved {moved[extra, half]:.2f}, {changed} of {chosen.sum()} changed")
+truth = padded_answer(0, "input_ids", "attention_mask")  # (N, C)
+moved_with_mask = (padded_answer(100, "input_ids", "attention_mask") - truth).abs().max().item()
+print(f"with the mask, 100 more paddings: no probability moves by more than {moved_with_mask:.6f}")
+moved, (fig, ax) = {}, plt.subplots(figsize=(7, 3.4), layout="constrained")
+for (extra, look), (half, chosen) in itertools.product({0: "o", 50: "s", 100: "^"}.items(), halves.items()):
+    answers, padding = padded_answer(extra, "input_ids")[chosen], (1 - lengths / (width + extra))[chosen]
+    distances = (answers - truth[chosen]).abs().sum(dim=1) / 2  # (N / 2,)
+    moved[extra, half] = distances.mean().item()
+    colour = torchnlp.COLOURS["orange" if half == "shorter" else "blue"]
+    ax.plot(padding.tolist(), distances.tolist(), look, color=colour, label=f"{half} texts, {extra} more")
+    print(f"{half} texts, {padding.mean():.0%} padding: moved {moved[extra, half]:.2f}")
+ax.set(xlabel="share of padding", ylabel="moved", xlim=(0, 1), ylim=(0, 1))
+ax.legend()
+torchnlp.show(fig, "ALT-MASK")
 """,
     IGNORED,
 )
@@ -1158,15 +1145,21 @@ noisy, same, graph = copy.deepcopy(model), {}, {}
 for module in noisy.modules():
     if isinstance(module, nn.Dropout):
         module.p = 0.1
-inputs = {name: probe[name][:16] for name in ("input_ids", "attention_mask")}
+inputs = {name: probe[name] for name in ("input_ids", "attention_mask")}
 for mode, gradients in itertools.product(("train", "eval"), (True, False)):
     noisy.train(mode == "train")
     with torch.set_grad_enabled(gradients):
-        once, twice = (noisy(**inputs).logits for _ in range(2))  # (16, C)
+        once, twice = (noisy(**{name: tensor[:6] for name, tensor in inputs.items()}).logits for _ in range(2))
     same[mode, gradients], graph[mode, gradients] = torch.equal(once, twice), once.requires_grad
-    other = (once.argmax(dim=1) != twice.argmax(dim=1)).sum().item()
     how = f"{mode}(), gradients {'on' if gradients else 'off'}:"
-    print(f"{how:24} same logits twice {same[mode, gradients]}, {other} other answers, graph kept {once.requires_grad}")
+    print(f"{how:24} same logits twice {same[mode, gradients]}, graph kept {once.requires_grad}")
+noisy.train()
+with torch.no_grad(), torchnlp.autocast():
+    drawn = torch.stack([noisy(**inputs).logits.float().softmax(dim=1) for _ in range(6)])  # (6, N, C)
+spread = (drawn.amax(dim=0) - drawn.amin(dim=0)).amax(dim=1)  # (N,)
+differ = (drawn.argmax(dim=2) != truth.argmax(dim=1)).sum().item()
+print(f"{len(spread)} texts six times in train(): a probability moves by up to {spread.max():.2f}, in the median text")
+print(f"by {spread.median():.2f}; {differ} of {drawn[..., 0].numel()} answers are others than with eval()")
 """,
     IGNORED,
 )
@@ -1212,12 +1205,12 @@ You have seen the curve. Here are its first steps: what has become of the model 
 code(
     "break-rate",
     r"""
-thrown, thrown_history = fitted(train_items[:64], 1e-2, 8, reports=1)
-thrown_logits = logits_of(thrown, held_out[:50])  # (N, C)
+thrown, _ = fitted(train_items[:64], 1e-2, 8, reports=0)
+thrown_logits = logits_of(thrown, held_out)  # (N, C)
 counts = thrown_logits.argmax(dim=1).bincount(minlength=len(classes))
 print("predicted:", dict(zip(classes, counts.tolist(), strict=True)))
+thrown_accuracy = torchnlp.accuracy(thrown_logits, torchnlp.targets(held_out))
 largest_difference = (thrown_logits - thrown_logits[0]).abs().max().item()
-thrown_accuracy = thrown_history[-1]["held-out accuracy"]
 print(f"held-out accuracy {thrown_accuracy:.2f}; logits of different texts differ by at most {largest_difference:.3f}")
 """,
     IGNORED,
@@ -1242,8 +1235,8 @@ stranger = transformers.BertTokenizer(vocab=other_vocabulary)
 strange_ids = stranger(HEADLINE)["input_ids"]
 print("meant:", *stranger.convert_ids_to_tokens(strange_ids))
 print("read: ", *tokenizer.convert_ids_to_tokens(strange_ids))
-strange_logits = torchnlp.predict(model, stranger, [text for _, text in test_items[:200]], max_length=MAX_LENGTH)
-print(f"accuracy {(strange_accuracy := torchnlp.accuracy(strange_logits, test_targets[:200])):.2f}")
+strange_logits = torchnlp.predict(model, stranger, [text for _, text in test_items[:100]], max_length=MAX_LENGTH)
+print(f"accuracy {(strange_accuracy := torchnlp.accuracy(strange_logits, test_targets[:100])):.2f}")
 """,
     IGNORED,
 )
@@ -1380,7 +1373,7 @@ code(
 three = [collate(train_items[i : i + 8]) for i in (0, 8, 16)]
 by_helper, in_lesson = fresh_model(), fresh_model()
 torchnlp.fine_tune(by_helper, three, lr=1e-4, report_freq=3)
-train(in_lesson, three, 1e-4, steps=3, reports=1)
+train(in_lesson, three, 1e-4, steps=3, reports=0)
 start, one, other = (nn.utils.parameters_to_vector(each.parameters()) for each in (untrained, by_helper, in_lesson))
 apart = ((one - other).norm() / (one - start).norm()).item()
 print(f"the two ended {apart:.4f} of their way apart")
@@ -1506,11 +1499,14 @@ An older lesson on AG News trained bert-base-uncased, a model about five times a
 code(
     "ancestor-table",
     r"""
-record = torchnlp.recorded("ag-news")
 print("the older lesson: 0.9047")
-for row in record.rows:
-    print(f"seed {row['seed']}: {share_of(row['right of 808'], 808)}")
+for row in torchnlp.recorded("labels").rows:
+    if (row["method"], row["labels"]) == ("fine-tuned", 4000):
+        print(f"seed {row['seed']}: {share_of(sum(row['confusion'][::5]), 808)}")
+if is_news and not on_sample:
+    print(f"yours: {share_of((predictions == test_targets)[:808].sum().item(), 808)}")
 """,
+    IGNORED,
 )
 # ANCESTOR-READ: from ancestor-table: do the intervals hold 0.9047? With 808 items an interval is about four points wide,
 # so the two cannot be told apart, or can.
