@@ -73,7 +73,7 @@ SETTINGS = {
     "random body": [1e-4],
     "frozen, [CLS]": [0.1, 1, 10, 100],
     "frozen, mean": [0.1, 1, 10, 100],
-    "fine-tuned": [1e-4, 3e-4],
+    "fine-tuned": [1e-4],
 }
 EXPERIMENTS = {
     "bottleneck": Experiment(
@@ -130,6 +130,7 @@ EXPERIMENTS = {
         "curves",
         {"rates": [3e-4], "labels": 64, "steps": 160, "reports": 10},
         small={"rates": [1e-4], "labels": 16, "steps": 2},
+        on_ag_news=True,
     ),
     "labels": Experiment(
         FINE_TUNING,

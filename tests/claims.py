@@ -526,17 +526,19 @@ CLAIMS = {
                 {"without_mask": torch.tensor(10.0)},
             ],
         ),
-        "pad-claim": (
-            {"by_hand": {"input_ids": ONE}, "by_tokenizer": {"input_ids": ONE}},
-            [{"by_tokenizer": {"input_ids": TWO}}],
-        ),
         "readout-claim": (
             {
+                "by_hand": {"input_ids": ONE},
+                "by_tokenizer": {"input_ids": ONE},
                 "logits_by_hand": ONE,
                 "loss_by_hand": torch.tensor(1.39),
                 "output": SimpleNamespace(logits=ONE, loss=torch.tensor(1.39)),
             },
-            [{"logits_by_hand": ONE + 0.01}, {"loss_by_hand": torch.tensor(1.4)}],
+            [
+                {"by_tokenizer": {"input_ids": TWO}},
+                {"logits_by_hand": ONE + 0.01},
+                {"loss_by_hand": torch.tensor(1.4)},
+            ],
         ),
         "overfit-claim": (
             {
@@ -590,7 +592,7 @@ CLAIMS = {
             {
                 "is_news": True,
                 "moved_with_mask": 1e-5,
-                "moved": {(0, "shorter"): 0.01, (100, "shorter"): 0.2},
+                "moved": {0: torch.tensor([0.01]), 100: torch.tensor([0.2])},
                 "same": {("train", True): False, ("train", False): False, ("eval", True): True, ("eval", False): True},
                 "graph": {("train", True): True, ("train", False): False, ("eval", True): True, ("eval", False): False},
                 "unshifted_error": "IndexError: Target 4 is out of bounds.",
@@ -606,8 +608,8 @@ CLAIMS = {
                 {"graph": {("train", False): True, ("eval", True): True}},
                 {"unshifted_error": "none"},
                 {"ignored": 0.0},
-                {"moved": {(0, "shorter"): 0.3, (100, "shorter"): 0.2}},
-                {"moved": {(0, "shorter"): 0.001, (100, "shorter"): 0.005}},
+                {"moved": {0: torch.tensor([0.3]), 100: torch.tensor([0.2])}},
+                {"moved": {0: torch.tensor([0.001]), 100: torch.tensor([0.005])}},
                 {"unshifted_accuracy": 0.95},
                 {"thrown_accuracy": 0.9},
                 {"strange_accuracy": 0.9},
