@@ -122,8 +122,9 @@ EXPERIMENTS = {
     "learning_rates": Experiment(
         FINE_TUNING,
         "curves",
-        {"rates": [1e-2, 1e-4, 1e-6], "labels": 900, "steps": 100},
+        {"rates": [1e-2, 2e-4, 1e-4, 1e-6], "labels": 900, "steps": 100},
         small={"rates": [1e-4], "labels": 16, "steps": 2},
+        apart="rates",
     ),
     "overfitting": Experiment(
         FINE_TUNING,

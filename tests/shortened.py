@@ -52,7 +52,7 @@ SMALLER = {
     ],
     "4-bert-classification": [
         (LOAD, FEWER_TEXTS),
-        ("else 100", "else 3"),
+        ("else (100,", "else (3,"),
         ("for _ in range(20):", "for _ in range(6):"),
     ],
     "5-beyond-classification": [

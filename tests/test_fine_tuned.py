@@ -148,7 +148,7 @@ def lesson() -> nbformat.NotebookNode:
     notebook = shortened("4-bert-classification", claims=True)
     for cell in notebook.cells:
         if cell.id == "train":
-            cell.source = cell.source.replace("else 3", "else 24")
+            cell.source = cell.source.replace("else (3,", "else (24,")
         if cell.id == "overfit":
             cell.source = cell.source.replace("range(6)", "range(24)")
     return notebook
