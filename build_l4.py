@@ -1121,17 +1121,17 @@ by_length = sorted(test_items, key=lambda item: len(item[1]))
 probe = {name: tensor.to(model.device) for name, tensor in collate(by_length[:6] + by_length[-6:]).items()}
 ids, mask = probe["input_ids"], probe["attention_mask"]  # (N, T)
 lengths = mask.sum(dim=1)  # (N,)
-with_mask, without_mask = {}, {}  # by the number of added paddings: (N, C)
+masked, unmasked = {}, {}  # by the number of added paddings: (N, C)
 with torch.inference_mode():
     for extra in (0, 50, 100):
         wider = F.pad(ids, (0, extra))  # (N, T + extra)
-        with_mask[extra] = model.eval()(wider, F.pad(mask, (0, extra))).logits.softmax(dim=1)
-        without_mask[extra] = model(wider).logits.softmax(dim=1)
-truth = with_mask[0]
-moved_with_mask = max((answers - truth).abs().max().item() for answers in with_mask.values())
+        masked[extra] = model.eval()(wider, F.pad(mask, (0, extra))).logits.softmax(dim=1)
+        unmasked[extra] = model(wider).logits.softmax(dim=1)
+truth = masked[0]
+moved_with_mask = max((answers - truth).abs().max().item() for answers in masked.values())
 print(f"with the mask, up to 100 more paddings: no probability moves by more than {moved_with_mask:.6f}")
 moved, changed, padding = {}, {}, {}
-for extra, answers in without_mask.items():
+for extra, answers in unmasked.items():
     moved[extra] = (answers - truth).abs().sum(dim=1) / 2  # (N,)
     changed[extra] = answers.argmax(dim=1) != truth.argmax(dim=1)  # (N,)
     padding[extra] = 1 - lengths / (ids.shape[1] + extra)  # (N,)
