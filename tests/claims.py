@@ -87,9 +87,10 @@ def ends_of_rates(changed: dict[float, float] | None = None) -> dict[float, list
 
 
 def labels_record(tuned_few: float, random_few: float, tuned_many: float, frozen_many: float) -> dict:
-    """Lesson 4's record on AG News: the accuracies of four points, two seeds each."""
+    """Lesson 4's record on AG News: the accuracies of six points, two seeds each."""
     points = {("fine-tuned", 64): tuned_few, ("random body", 64): random_few}
     points |= {("fine-tuned", 4000): tuned_many, ("frozen, [CLS]", 4000): frozen_many}
+    points |= {("frozen, mean", 64): 0.78, ("frozen, mean", 4000): 0.86}
     rows = [
         {"method": method, "labels": labels, "test": share + spread}
         for (method, labels), share in points.items()
@@ -594,6 +595,7 @@ CLAIMS = {
                 {"live": {"TF-IDF": 0.5, "frozen, mean": 0.85}},
                 {"is_news": False, "records": labels_record(0.8, 0.75, 0.9, 0.88)},
                 {"is_news": False, "records": labels_record(0.8, 0.4, 0.9, 0.91)},
+                {"is_news": False, "records": labels_record(0.77, 0.4, 0.9, 0.88)},
             ],
         ),
         "break-claim": (
