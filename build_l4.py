@@ -672,7 +672,7 @@ torchnlp.show(fig, alt)
 md(
     "curve-read",
     r"""
-The held-out loss starts at $\ln 4$ and the accuracy at guessing, as it must. The first 20 steps, while the rate still climbs, do little to the training loss; then most of the gain comes within some 40 steps. Training and held-out loss stay together: in less than one epoch no text comes twice, so there is nothing to learn by heart. The held-out line is not smooth, for one text of a hundred is 0.01.
+The held-out loss starts at $\ln 4$ and the accuracy at guessing, as it must. In the first 20 steps the training loss hardly moves; then most of the gain comes within some 40 steps. Training and held-out loss stay together: in less than one epoch no text comes twice, so there is nothing to learn by heart. The held-out line is not smooth, for one text of a hundred is 0.01.
 """,
 )
 md(
@@ -975,7 +975,7 @@ AG News first, on the left. Compare the lines in pairs, in which one thing diffe
 
 **What does pre-training buy?** Fine-tuned against random body: the same network, steps and rate. With 64 labels 0.813 against 0.347, with 4,000 labels 0.899 against 0.641. That is the control which the "because" needed. In trainings as short as these the random body stays near guessing up to 1,000 labels. With 4,000 it learns something, and even then counting words does better: TF-IDF has 0.866.
 
-**What does training the body add?** Fine-tuned against frozen with the same readout, [CLS]: 0.813 against 0.692 with 64 labels, 0.899 against 0.841 with 4,000. Much of that was the readout. With the mean, for which this model was made, the frozen body has 0.767 and 0.864.
+**What does training the body add?** Fine-tuned against frozen with the same readout, [CLS]: 0.813 against 0.692 with 64 labels, 0.899 against 0.841 with 4,000. A good part of that was the readout: with the mean, for which this model was made, the frozen body has 0.767 and 0.864.
 
 **When are frozen features enough?** Fine-tuning is ahead of the frozen mean with each seed at each number of labels, but by a few points. If these are not worth a model of your own, a body that runs once for each text and a linear layer that is fitted in a second will do. With 64 labels that is as good as TF-IDF with 256 (0.757); with 4,000 labels TF-IDF has caught up. Fine-tune where each point counts.
 
@@ -1122,7 +1122,7 @@ assert all(tuned > mean for pair in by_seed for tuned, mean in zip(*pair, strict
 md(
     "labels-live-read",
     r"""
-The live points lie within the recorded ones, with room for another draw of 64 texts. The assertion holds the readings that matter on AG News, too: with 64 labels the random body is far behind the fine-tuned one, with 4,000 the trained body is ahead of the frozen one with the same readout, and it is ahead of the frozen mean everywhere.
+The live points lie near the recorded ones; another draw of 64 texts moves them a little. The assertion holds the readings that matter on AG News, too: with 64 labels the random body is far behind the fine-tuned one, with 4,000 the trained body is ahead of the frozen one with the same readout, and it is ahead of the frozen mean everywhere.
 """,
 )
 
@@ -1136,9 +1136,9 @@ Five mistakes that everybody makes once. For each one: **predict** what you will
 
 ### No attention mask
 
-The trained model, 16 test texts, no mask. Each text is padded to the longest of the 16, then by 50 more, then by 100. The texts stay the same; what grows is the padding. The truth is the answer with the mask. *Moved* says how much probability went from one class to another, from 0 to 1.
+The trained model, the six shortest and the six longest test texts, no mask. All are padded to the longest of the twelve, then by 50 more, then by 100. The texts stay the same; what grows is the padding. The truth is the answer with the mask. *Moved* says how much probability went from one class to another, from 0 to 1.
 
-Which half suffers more, the shorter or the longer texts?
+Which six suffer more, the short or the long texts?
 """,
 )
 code(
@@ -1193,7 +1193,7 @@ torchnlp.show(fig, alt)
 md(
     "break-mask-read",
     r"""
-With the mask nothing moves, however much padding there is. Without it, look first at the same texts: texts and model unchanged, the more padding, the farther the answer moves, and with 100 more most of the short texts get another class. Then look at the same width: the short texts have the larger share of padding, and move farther. And last at the same share: long texts at 56 % and short texts at 65 % move about as far (0.42 and 0.33). So it is the share that counts, as in the toy, where $m / (n + m)$ of the attention was lost. Who reports it? Nobody. Worse: alone in its batch, each text is right.
+With the mask nothing moves, however much padding there is. Without it, look first at the same texts: texts and model unchanged, the more padding, the farther the answer moves, and with 100 more most of the short texts get another class. Then look at the same width: the short texts have the larger share of padding, and move farther. And last at the same share: long texts at 56 % and short texts at 65 % move about as far (0.42 and 0.33). All three say that the share of padding counts, as in the toy, where $m / (n + m)$ of the attention was lost. Who reports it? Nobody. Worse: alone in its batch, each text is right.
 """,
 )
 md(
@@ -1203,7 +1203,7 @@ md(
 
 **Dropout** sets some of the activations to zero while training, at random, and scales the others by $1/(1-p)$, so that the network does not lean on any one of them. `train()` switches it on, `eval()` off. `no_grad()` is another thing: it says that no backward pass will follow, so PyTorch keeps no activations for it.
 
-We trained with $p = 0$. Put BERT's usual tenth back, and ask the same model twice, in all four combinations. Where is the answer the same twice? Where is a graph kept for the backward pass? And how much do the answers suffer, if the 16 texts are asked in `train()`?
+We trained with $p = 0$. Put BERT's usual tenth back, and ask the same model twice, in all four combinations. Where is the answer the same twice? Where is a graph kept for the backward pass? And how much do the answers suffer, if the twelve texts are asked in `train()`?
 """,
 )
 code(
@@ -1234,7 +1234,7 @@ print(f"by {swing.median():.2f}; {differ} of {drawn[..., 0].numel()} answers dif
 md(
     "break-eval-read",
     r"""
-`eval()` decides whether the numbers repeat, `no_grad()` whether a graph is kept. Neither does the other's work. How bad is a forgotten `eval()`? For these twelve texts no answer changed, since the trained model is sure of them; but one probability moved by 0.26. So it does not show as a disaster. It shows as results that differ from call to call, and as doubtful texts that change sides. Who reports it? Nobody.
+`eval()` decides whether the numbers repeat, `no_grad()` whether a graph is kept. Neither does the other's work. How bad is a forgotten `eval()`? For these twelve texts no answer changed, but one probability moved by 0.26. So it does not show as a disaster. It shows as results that differ from call to call, and a doubtful text may change sides. Who reports it? Nobody.
 """,
 )
 md(
@@ -1288,7 +1288,7 @@ print(f"held-out accuracy {thrown_accuracy:.2f}; logits of different texts diffe
 md(
     "break-rate-read",
     r"""
-After eight steps all texts get the same class, and the same logits, to the third digit. The body no longer tells one text from another, so what it had learned in pre-training is gone, and in the figure of the rates 100 steps did not bring it back. The loss stays at about $\ln C$. Who reports it? Nobody; only numbers too large for the format would (`nan`). The first sign is a loss that goes *up*.
+After eight steps all texts get the same class, and logits that differ by 0.001 at most. What reaches the head no longer tells one text from another, and in the figure of the rates 100 steps did not mend it. Who reports it? Nobody; only numbers too large for the format would (`nan`). The first sign is a loss that goes *up*, above $\ln C$.
 """,
 )
 md(
@@ -1348,11 +1348,11 @@ md(
 | labels from 1 in training | `IndexError: Target 4 is out of bounds`; on a GPU, "device-side assert triggered" | PyTorch, in the loss |
 | labels from 1 in evaluation | accuracy far below guessing | nobody |
 | a target of -100 | the text does not count | nobody: that is its meaning |
-| a rate of 1e-2 | one class for all texts, the loss near $\ln C$ for ever | nobody |
+| a rate of 1e-2 | one class for all texts, the loss at or above $\ln C$ for ever | nobody |
 | another model's tokenizer | numbers that look right, accuracy near guessing | nobody, unless a number has no row |
 | a head that was never trained | the first loss is $\ln C$, and so is the last | the loading report |
 
-Two checks find most of them before an hour is lost: the first loss must be near $\ln C$, and one batch must be learnable by heart.
+Two checks before an hour is lost find errors in labels, head and rate: the first loss must be near $\ln C$, and one batch must be learnable by heart. A third finds a missing mask and a missing `eval()`: ask one text twice, alone and beside a longer one, and get the same logits.
 """,
 )
 
@@ -1362,7 +1362,7 @@ md(
     r"""
 ## Save, load, use
 
-A model is a folder: weights, configuration and tokenizer, which belong together. The configuration holds the names of the classes. The shortest way from a folder to an answer is a `pipeline`. It loads the model and its tokenizer, calls `eval()`, makes the mask, and answers with names: for you, the last four mistakes of the table cannot happen.
+A model is a folder: weights, configuration and tokenizer, which belong together. The configuration holds the names of the classes. The shortest way from a folder to an answer is a `pipeline`. It loads the model and its tokenizer, calls `eval()`, makes the mask, and answers with names, so that none of these can be forgotten.
 
 The headlines below are new, and longer than a title, like the texts of training. Change them, and run the cell.
 """,
@@ -1588,7 +1588,7 @@ if is_news and not on_sample:
 md(
     "ancestor-read",
     r"""
-Each of the three intervals holds 0.9047. With 808 items they are about four points wide, so the course's small model and the older lesson's large one cannot be told apart here. (That lesson's number comes from one run, with a learning rate of its own.)
+Each of the three intervals holds 0.9047. With 808 items they are about four points wide, so the course's small model and the older lesson's large one cannot be told apart here.
 """,
 )
 
