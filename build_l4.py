@@ -699,7 +699,7 @@ for (tried, (look, colour)), seed in itertools.product(LINES.items(), (0, 1, 2))
     shares = [row["held-out accuracy"] for row in run]
     ax.plot([row["step"] for row in run], shares, look, color=colour, label=None if seed else f"rate {tried:.0e}")
 ax.set(xlabel="step", ylabel="held-out accuracy", ylim=(0, 1.03))
-ax.legend(ncols=2, loc="lower right")
+ax.legend(ncols=2, loc="center right")
 torchnlp.show(fig, "Held-out accuracy against the step, four rates, three seeds each. Only two of them leave guessing.")
 for tried, ends in final.items():
     for name in ("held-out accuracy", "held-out loss"):
@@ -963,7 +963,7 @@ if is_news:
     yours = (min(8 * steps, len(train_items)), test_accuracy)
     axes[int(on_sample)].plot(*yours, "*", color="C4", markersize=14)
     axes[int(on_sample)].annotate("yours", yours, xytext=(0, -20), textcoords="offset points", ha="center")
-axes[0].legend()
+axes[1].legend(*axes[0].get_legend_handles_labels(), loc="lower right")
 torchnlp.show(fig, "Accuracy against labels. On AG News fine-tuned is always highest, the random body lowest.")
 """,
     IGNORED,
