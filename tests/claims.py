@@ -606,6 +606,8 @@ CLAIMS = {
                 "same": {("train", True): False, ("train", False): False, ("eval", True): True, ("eval", False): True},
                 "graph": {("train", True): True, ("train", False): False, ("eval", True): True, ("eval", False): False},
                 "unshifted_error": "IndexError: Target 4 is out of bounds.",
+                "math": math,
+                "classes": ["a", "b", "c", "d"],
                 "ignored": 1.386,
                 "unshifted_accuracy": 0.01,
                 "thrown_accuracy": 0.25,

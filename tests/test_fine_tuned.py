@@ -181,7 +181,7 @@ def test_lesson_4_claims_what_holds_on_two_classes_and_runs_again_cell_by_cell(t
         cell.id += "-again"
     notebook.cells += again
     outputs = printed(execute(notebook, TORCHNLP_DATA=str(two_classes(tmp_path / "reviews"))))
-    assert "ln 2 is 0.693" in outputs["step-forward"] and "guessing:  0.500 (" in outputs["baseline"]
+    assert "ln 2 is 0.693" in outputs["step-forward"] and "guessing:  0.500;" in outputs["baseline"]
     assert {line.split()[0] for line in outputs["keep-pipeline"].splitlines()} <= set(REVIEWS)
     for name in ("readout", "step-forward", "baseline"):
         assert outputs[f"{name}-again"] == outputs[name], "it is about the untrained model, whenever it runs"
