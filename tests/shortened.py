@@ -61,8 +61,11 @@ SMALLER = {
             LOAD_QUESTIONS,
             LOAD_QUESTIONS + "\ntrain_questions, test_questions = train_questions[:160], test_questions[:48]",
         ),
-        ("NAMES_STEPS, NAMES_RATE = 240,", "NAMES_STEPS, NAMES_RATE = 3,"),
+        ("NAMES_STEPS, NAMES_RATE = 200,", "NAMES_STEPS, NAMES_RATE = 3,"),
         ("ANSWERS_STEPS, ANSWERS_RATE = 160,", "ANSWERS_STEPS, ANSWERS_RATE = 3,"),
+        ("swapped_texts(seed, count=30):", "swapped_texts(seed, count=4):"),
+        ("long_questions(test_questions[:60])", "long_questions(test_questions[:6])"),
+        ("Part(*(column[:60] for column in answers_test))", "Part(*(column[:6] for column in answers_test))"),
     ],
     "6-faster-and-bigger": [
         ("TIMED = 2 ", "TIMED = 1 "),
