@@ -416,8 +416,6 @@ The loop is that of lesson 4, in the open: a batch, a forward pass, a backward p
 """)
 code("learn", r"""
 BATCH = 8
-small = names_model.config.hidden_size < 768
-NAMES_STEPS, NAMES_RATE = 200, 5e-4 if small else 5e-5
 
 
 def learn(model, rows, rate, steps, seed, look=None, looks=5):
@@ -462,6 +460,8 @@ def held_out_f1(model):
     return judge_names(peek, find_tags(model, peek))["F1"]
 
 
+small = names_model.config.hidden_size < 768
+NAMES_STEPS, NAMES_RATE = 200, 5e-4 if small else 5e-5
 peek = Part(*(column[:100] for column in held_out))  # half of the held-out texts, to save time
 names_model = fresh(BertForTokenClassification, **TAGGED)  # so each run starts anew
 names_losses, names_seen = learn(names_model, fit.rows, NAMES_RATE, NAMES_STEPS, SEED, held_out_f1)
@@ -557,13 +557,13 @@ def swapped_texts(seed, count=30):
     chance, new = random.Random(seed), {}
     for item in test.items:
         for name in item.entities:
-            if name.type != "MISC" and item.text[name.start : name.end].lower() not in known:
-                new.setdefault(name.type, []).append((item.text, name))
+            word = item.text[name.start : name.end]
+            if name.type != "MISC" and word.lower() not in known:
+                new.setdefault(name.type, []).append((item.text, name, word))
     texts = {pair: [] for pair in itertools.product(sorted(new), repeat=2)}
     for context, kind in texts:
-        for text, old in chance.sample(new[context], min(count, len(new[context]))):
-            source, name = chance.choice(new[kind])
-            word = source[name.start : name.end]
+        for text, old, old_word in chance.sample(new[context], min(count, len(new[context]))):
+            word = chance.choice([word for _, _, word in new[kind] if word != old_word] or [old_word])
             entity = torchnlp.Entity(old.start, old.start + len(word), kind)
             texts[context, kind].append(torchnlp.EntityText(text[: old.start] + word + text[old.end :], (entity,)))
     return texts
@@ -904,9 +904,6 @@ Check the second by hand: two words in common, three and two words in all, so $2
 `BertForQuestionAnswering` has one linear layer with two outputs for each piece: the start logit and the end logit. The loss is the mean of two cross-entropies. Each chooses among all pieces of the input, so the classes are the *places* here. From logits to answers leads the toy's `best_span`, with the pieces of the text as the allowed places.
 """)
 code("predict-answers", r"""
-ANSWERS_STEPS, ANSWERS_RATE = 160, 3e-4 if small else 5e-5
-
-
 def answer_logits(model, part):
     '''For each question the start logits (T,), the end logits (T,), and which places are allowed (T,).'''
     logits = [None] * len(part.rows)
@@ -972,6 +969,7 @@ def held_out_em(model):
     return judge_answers(predict_answers(model, answers_peek), answers_peek.items)["EM"]
 
 
+ANSWERS_STEPS, ANSWERS_RATE = 160, 3e-4 if small else 5e-5
 answers_peek = Part(*(column[:100] for column in answers_held_out))
 answers_model = fresh(BertForQuestionAnswering)  # so each run starts anew
 untrained_logits = answer_logits(answers_model, answers_test)

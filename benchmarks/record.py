@@ -67,6 +67,14 @@ NEWS = Experiment(
     small={"kinds": NEWS_KINDS[:1], "rates": [0.01], "epochs": 1},
     seeds=(0, 1, 2, 3, 4),
 )
+
+
+def settings(trained: str, rates: tuple[float, ...], steps: tuple[int, ...]) -> list[list]:
+    """Lesson 5: what is trained, with each rate, for each number of steps."""
+    return [[trained, rate, count] for rate in rates for count in steps]
+
+
+FEW_STEPS = {"settings": [["all", 5e-4, 2]]}
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -113,6 +121,39 @@ EXPERIMENTS = {
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
+    "names_settings": Experiment(
+        "5-beyond-classification",
+        "tune_names",
+        {
+            "settings": settings("all", (2.5e-4, 5e-4, 1e-3), (100, 200))
+            + settings("frozen", (3e-3, 1e-2, 3e-2), (400,))
+        },
+        small=FEW_STEPS,
+        seeds=(0,),
+    ),
+    "names": Experiment(
+        "5-beyond-classification",
+        "compare_names",
+        {"settings": [["frozen", 1e-2, 400], ["all", 5e-4, 200]]},
+        small=FEW_STEPS,
+    ),
+    "answers_settings": Experiment(
+        "5-beyond-classification",
+        "tune_answers",
+        {
+            "settings": settings("all", (1.5e-4, 3e-4, 6e-4), (80, 160))
+            + settings("question word only", (1.5e-4, 3e-4, 6e-4), (80, 160))
+            + settings("frozen", (3e-3, 1e-2, 3e-2), (400,))
+        },
+        small=FEW_STEPS,
+        seeds=(0,),
+    ),
+    "answers": Experiment(
+        "5-beyond-classification",
+        "compare_answers",
+        {"settings": [["frozen", 1e-2, 400], ["question word only", 3e-4, 160], ["all", 3e-4, 160]]},
+        small=FEW_STEPS,
+    ),
 }
 
 
