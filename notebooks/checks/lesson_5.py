@@ -248,13 +248,13 @@ def _window_fault(answer: list[tuple[int, int]], length: int, size: int, overlap
         return "a window ends behind the text"
     if max(end for _, end in answer) < length:
         return "the end of the text is in no window"
+    if len(answer) > 1 and answer[-2][1] >= length:
+        return "one window too many: the text was already covered"
     if any(end - start != size for start, end in answer[:-1]):
         return "a window before the last does not have its full size"
     for (_, end), (start, _) in itertools.pairwise(answer):
         if end - start != overlap:
             return f"two neighbours share {end - start} pieces"
-    if len(answer) > 1 and answer[-2][1] >= length:
-        return "one window too many: the text was already covered"
     return None if answer[-1][1] - answer[-1][0] <= size else "the last window is too large"
 
 
