@@ -125,8 +125,9 @@ EXPERIMENTS = {
         "5-beyond-classification",
         "tune_names",
         {
-            "settings": settings("all", (2.5e-4, 5e-4, 1e-3), (100, 200))
-            + settings("frozen", (3e-3, 1e-2, 3e-2), (400,))
+            "settings": settings("all", (2.5e-4, 5e-4, 1e-3), (200,))
+            + settings("all", (5e-4,), (100,))
+            + settings("frozen", (1e-2, 3e-2, 1e-1), (400,))
         },
         small=FEW_STEPS,
         seeds=(0,),
@@ -141,9 +142,11 @@ EXPERIMENTS = {
         "5-beyond-classification",
         "tune_answers",
         {
-            "settings": settings("all", (1.5e-4, 3e-4, 6e-4), (80, 160))
-            + settings("question word only", (1.5e-4, 3e-4, 6e-4), (80, 160))
-            + settings("frozen", (3e-3, 1e-2, 3e-2), (400,))
+            "settings": settings("all", (1.5e-4, 3e-4, 6e-4), (160,))
+            + settings("all", (3e-4,), (80,))
+            + settings("question word only", (1.5e-4, 3e-4, 6e-4), (160,))
+            + settings("question word only", (3e-4,), (80,))
+            + settings("frozen", (1e-2, 3e-2, 1e-1), (400,))
         },
         small=FEW_STEPS,
         seeds=(0,),

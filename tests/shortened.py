@@ -64,8 +64,7 @@ SMALLER = {
         ("NAMES_STEPS, NAMES_RATE = 200,", "NAMES_STEPS, NAMES_RATE = 3,"),
         ("ANSWERS_STEPS, ANSWERS_RATE = 160,", "ANSWERS_STEPS, ANSWERS_RATE = 3,"),
         ("swapped_texts(seed, count=30):", "swapped_texts(seed, count=4):"),
-        ("long_questions(test_questions[:60])", "long_questions(test_questions[:6])"),
-        ("Part(*(column[:60] for column in answers_test))", "Part(*(column[:6] for column in answers_test))"),
+        ("long_questions(test_questions[:40])", "long_questions(test_questions[:6])"),
     ],
     "6-faster-and-bigger": [
         ("TIMED = 2 ", "TIMED = 1 "),
