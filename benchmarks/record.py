@@ -135,7 +135,7 @@ EXPERIMENTS = {
     "names": Experiment(
         "5-beyond-classification",
         "compare_names",
-        {"settings": [["frozen", 1e-2, 400], ["all", 5e-4, 200]]},
+        {"settings": [["frozen", 1e-1, 400], ["all", 5e-4, 200]]},
         small=FEW_STEPS,
     ),
     "answers_settings": Experiment(
@@ -143,10 +143,8 @@ EXPERIMENTS = {
         "tune_answers",
         {
             "settings": settings("all", (1.5e-4, 3e-4, 6e-4), (160,))
-            + settings("all", (3e-4,), (80,))
             + settings("question word only", (1.5e-4, 3e-4, 6e-4), (160,))
-            + settings("question word only", (3e-4,), (80,))
-            + settings("frozen", (1e-2, 3e-2, 1e-1), (400,))
+            + settings("frozen", (1e-2, 3e-2, 1e-1), (200,))
         },
         small=FEW_STEPS,
         seeds=(0,),
