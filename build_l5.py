@@ -697,9 +697,9 @@ rows = [row for row in torchnlp.recorded("names").rows if row["trained"] == "all
 for effect in ("context effect", "name effect"):
     print(effect, *(f"{row[effect]:.2f}" for row in rows))
 """)
-# NAMES-SETTINGS-READ: which setting is best on the held-out texts for each kind, whether its neighbours are within the
-# spread of the seeds, and the spread of both effects. NAMES_STEPS, NAMES_RATE in the cell learn must be that setting.
-md("names-settings-read", "NAMES-SETTINGS-READ")
+md("names-settings-read", r"""
+NAMES-SETTINGS-READ
+""")
 
 md("names-own", r"""
 ### Deeper: Your own text
@@ -1417,7 +1417,7 @@ md("bodies-read", "BODIES-READ")
 md("published", r"""
 ## Deeper: How good is good?
 
-Our test is small and friendly. Here is what papers report on the two corpora that were widely used when BERT came out: [Devlin et al. (2019)](https://arxiv.org/abs/1810.04805), tables 2 and 7, and the lookup baseline of [Tjong Kim Sang and De Meulder (2003)](https://aclanthology.org/W03-0419/), table 5.
+Our test is small and friendly. Here is what papers report on the two corpora that were widely used when BERT came out: [Devlin et al. (2019)](https://arxiv.org/abs/1810.04805), tables 2 and 7, and the lookup baseline of [Tjong Kim Sang and De Meulder (2003)](https://aclanthology.org/W03-0419/).
 """)
 code("published-show", r"""
 published = (  # task, who, exact match, F1, in per cent

@@ -143,8 +143,7 @@ EXPERIMENTS = {
         "tune_answers",
         {
             "settings": settings("all", (1.5e-4, 3e-4, 6e-4), (160,))
-            + settings("question word only", (1.5e-4, 3e-4, 6e-4), (160,))
-            + settings("frozen", (1e-2, 3e-2, 1e-1), (200,))
+            + settings("question word only", (3e-4, 6e-4), (160,))
         },
         small=FEW_STEPS,
         seeds=(0,),
@@ -152,7 +151,7 @@ EXPERIMENTS = {
     "answers": Experiment(
         "5-beyond-classification",
         "compare_answers",
-        {"settings": [["frozen", 1e-2, 400], ["question word only", 3e-4, 160], ["all", 3e-4, 160]]},
+        {"settings": [["question word only", 3e-4, 160], ["all", 3e-4, 160]]},
         small=FEW_STEPS,
     ),
 }
