@@ -590,7 +590,7 @@ def effects(shares):
     return sum(by_context) / max(1, len(pairs)), sum(by_name) / max(1, len(pairs))
 """, "recorded")
 code("swap-show", r"""
-swapped = swapped_texts(SEED)
+swapped = swapped_texts(SEED, count=60)
 verdicts_now = verdicts(names_model, swapped)
 print("context  name   called", *(f"{kind:>6}" for kind in [*types, "none"]))
 for (context, kind), shares in verdicts_now.items():
@@ -610,7 +610,8 @@ assert names_scores["your own run"]["F1"] > names_scores["looked up"]["F1"] + 0.
 assert names_scores["your own run"]["F1"] >= min(recorded_f1["all"]) - room
 assert names_scores["your own run"]["F1"] <= max(recorded_f1["all"]) + room
 assert new_recall > 0.4
-assert context_effect > 0.1
+assert context_effect > 0
+assert name_effect > 0
 """, "claim")
 # SWAP-READ: of swap-show: rows where context and name are of one type (control: how often is the type right after the
 # exchange alone), then the other rows: who wins. State both effects; if both are large: "both". The recorded seeds give
@@ -693,12 +694,14 @@ code("names-settings-show", r"""
 show_settings(torchnlp.recorded("names_settings"), "F1")
 """)
 code("names-effects-show", r"""
-rows = [row for row in torchnlp.recorded("names").rows if row["trained"] == "all"]
-for effect in ("context effect", "name effect"):
-    print(effect, *(f"{row[effect]:.2f}" for row in rows))
+for trained, effect in itertools.product(("frozen", "all"), ("context effect", "name effect")):
+    rows = [row for row in torchnlp.recorded("names").rows if row["trained"] == trained]
+    print(f"{trained:6} {effect:14}", *(f"{row[effect]:.2f}" for row in rows))
 """)
 md("names-settings-read", r"""
-NAMES-SETTINGS-READ
+With all weights trained, 5e-4 is the best of three rates: F1 0.816 on the held-out texts after 200 steps, where the smaller rate reaches 0.787 and the larger one 0.690. Half the steps bring 0.615 only, so more steps might bring more still; 200 are what the time of this lesson allows. A frozen body stays far below with 400 steps at any of three rates: 0.03 and 0.1 are next to equal. One seed each, so read no meaning into the third digit.
+
+The second list holds the two effects of the exchange, three seeds each. With a frozen body the context adds less for its type than after training all weights, in each of the three pairs: the body learns to use the surroundings. The seeds differ, though, and three are few.
 """)
 
 md("names-own", r"""
@@ -973,7 +976,7 @@ def held_out_em(model):
     return judge_answers(predict_answers(model, answers_peek), answers_peek.items)["EM"]
 
 
-ANSWERS_STEPS, ANSWERS_RATE = 160, 3e-4 if small else 5e-5
+ANSWERS_STEPS, ANSWERS_RATE = 160, 1.5e-4 if small else 5e-5
 answers_peek = Part(*(column[:80] for column in answers_held_out))
 answers_model = fresh(BertForQuestionAnswering)  # so each run starts anew
 untrained_logits = answer_logits(answers_model, answers_test)
@@ -985,7 +988,7 @@ draw_training(answers_losses, answers_seen, "exact match", by_names(answers_peek
 md("evaluate-answers-text", r"""
 ### Evaluation
 
-Two controls are recorded beside the full training, with three seeds each. **Frozen**: the head alone learned. **Question word only**: the same training, from the same first weights, but of each question the model saw *Who?*, *How many?*, *What?* and nothing more, in training and test. What it still gets right, it gets right without reading the question.
+One control is recorded beside the full training, with three seeds: **question word only**. From the same first weights, with as many steps and a rate of its own, it saw of each question *Who?*, *How many?*, *What?* and nothing more, in training and test. What it still gets right, it gets right without reading the rest of the question.
 """)
 code("evaluate-answers", r"""
 trained_logits, record = answer_logits(answers_model, answers_test), torchnlp.recorded("answers")
@@ -995,7 +998,7 @@ print(record, "\n\n                        exact match                F1")
 for name, score in answers_scores.items():
     print(f"{name:23} {share_of(score['right'], score['of'])}     {score['F1']:.3f}")
 recorded_em = {}
-for trained in ("frozen", "question word only", "all"):
+for trained in ("question word only", "all"):
     rows = [row for row in record.rows if row["trained"] == trained]
     em, f1 = ([row[key] for row in rows] for key in ("EM", "F1"))
     recorded_em[trained] = em
@@ -1042,7 +1045,7 @@ def cut_short(question):
     return replace(question, question=(word.group() if word else "What") + "?")
 """, "recorded")
 md("answers-altered-text", r"""
-With it a control was recorded: the same training from the same first weights, but of each question the model saw the question word only, in training and in the test. It stands in the table above.
+The control *question word only* in the table above was trained and tested with it.
 
 Then the text, with one question, *Who beat the player from Osaka?* The four texts say: Ada beat Ben, who is from Osaka; Ben beat Ada, who is from Osaka; the same fact in the passive; and nothing about who won. **Predict** the four answers, and say which of them a model could get right that only looks for a person near *beat*.
 

@@ -151,7 +151,7 @@ EXPERIMENTS = {
     "answers": Experiment(
         "5-beyond-classification",
         "compare_answers",
-        {"settings": [["question word only", 3e-4, 160], ["all", 3e-4, 160]]},
+        {"settings": [["question word only", 3e-4, 160], ["all", 1.5e-4, 160]]},
         small=FEW_STEPS,
     ),
 }

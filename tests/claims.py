@@ -602,7 +602,8 @@ CLAIMS = {
                 "recorded_f1": {"frozen": [0.3, 0.32, 0.31], "all": [0.79, 0.8, 0.81]},
                 "room": 0.06,
                 "new_recall": 0.7,
-                "context_effect": 0.4,
+                "context_effect": 0.2,
+                "name_effect": 0.3,
             },
             [
                 {"f1_by_library": 0.81},
@@ -613,6 +614,7 @@ CLAIMS = {
                 {"recorded_f1": {"all": [0.7, 0.71, 0.72]}},
                 {"new_recall": 0.3},
                 {"context_effect": 0.0},
+                {"name_effect": -0.1},
             ],
         ),
         "names-save-claim": (
@@ -636,7 +638,7 @@ CLAIMS = {
                     "untrained": {"EM": 0.02},
                     "your own run": {"EM": 0.7},
                 },
-                "recorded_em": {"frozen": [0.05], "question word only": [0.4], "all": [0.69, 0.7, 0.72]},
+                "recorded_em": {"question word only": [0.4], "all": [0.69, 0.7, 0.72]},
                 "answers_room": 0.1,
                 "invalid_before": [1, 2, 3],
                 "invalid_after": [1],

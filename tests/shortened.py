@@ -63,7 +63,7 @@ SMALLER = {
         ),
         ("NAMES_STEPS, NAMES_RATE = 200,", "NAMES_STEPS, NAMES_RATE = 3,"),
         ("ANSWERS_STEPS, ANSWERS_RATE = 160,", "ANSWERS_STEPS, ANSWERS_RATE = 3,"),
-        ("swapped_texts(seed, count=30):", "swapped_texts(seed, count=4):"),
+        ("swapped_texts(SEED, count=60)", "swapped_texts(SEED, count=4)"),
         ("long_questions(test_questions[:40])", "long_questions(test_questions[:6])"),
     ],
     "6-faster-and-bigger": [
