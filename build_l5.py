@@ -1011,10 +1011,11 @@ for trained in ("question word only", "all"):
     print(f"{trained:23} {sum(em) / len(em):.2f} seeds {min(em):.2f} to {max(em):.2f}  {sum(f1) / len(f1):.3f}")
 answers_room = 0.1 if small else 1.0  # a larger model may do better than the recorded one
 """, IGN)
-# EVALUATE-ANSWERS-READ: of train-answers and evaluate-answers: EM answers the second guess; the margin over "name or
-# number" and over "question word only"; 200 questions are few: quote the interval; the seeds' spread; frozen. The
-# difference between "all" and "question word only" is what reading the question is worth (same weights, texts, steps).
-md("evaluate-answers-read", "EVALUATE-ANSWERS-READ")
+md("evaluate-answers-read", r"""
+Before training, EM is 0.01, far below the baseline; after 32 steps it has nearly reached the baseline's line. The second guess: seven of ten, 0.71 of the test questions. 200 questions are few: the interval goes from 0.65 to 0.77, and the three recorded seeds lie well within it. (On the held-out questions EM was 0.80 in the end. Those are 80 only, and the rate was chosen on them.)
+
+The baseline of names and numbers is beaten clearly, 0.71 against 0.31. The more telling line is *question word only*: 0.43. Without reading more than *Who?* or *How many?* a trained model gets four of ten right, because a text has few persons and few numbers, and because it has learned what an answer tends to look like. What reading the rest of the question is worth is the difference between the two recorded lines, 0.28.
+""")
 md("answers-invalid-text", r"""
 ### Were the two fingers needed together?
 
@@ -1091,11 +1092,11 @@ assert len(invalid_after) < len(invalid_before)
 assert altered_scores["whole"]["EM"] > altered_scores["question word"]["EM"] + 0.1
 assert altered_scores["question word"]["EM"] >= altered_scores["another question"]["EM"]
 """, "claim")
-# ALTERED-READ: the four answers (which follow the text; does the third, the passive, come out right; the fourth names
-# somebody although nothing is said: the model was never shown a question without an answer, and the best span always
-# exists; exercise 4 gives it a way to decline). Then the three EMs. Beside the recorded control "question word only": the
-# live model was never trained on such questions, so part of its fall may be surprise; the control has no such surprise.
-md("altered-read", "ALTERED-READ")
+md("altered-read", r"""
+The first two answers follow the text: the names have changed places, and so has the answer. But a rule that takes the person before *beat* would get these two as well. The third text, the passive, is the test of that rule, and the model fails it: its span holds both persons. To the fourth text no answer would be right, and the model names the only person there is. It was never shown a question without an answer, and a best span always exists; exercise 4 gives it a way to decline.
+
+Of the test questions, 0.71 are answered as they stand, 0.34 by the question word, and 0.10 when another item's question is asked: so the question matters. But this model never met such questions in training, and part of its fall may be surprise. The control, which was trained on question words, has no such surprise and reaches 0.43.
+""")
 md("errors-answers-text", r"""
 ### Errors, read closely
 
