@@ -1,5 +1,6 @@
 # make lab: open the lessons.  make test: prove that they work.  make run: execute all lessons and keep them as HTML.
-# make site: write the lessons, as they are committed, as a web site and as an EPUB.
+# make site: write the lessons, as they are committed, as a web site and as an EPUB.  make slides: write the slides.
+# make student: write what a teacher hands out, without outputs and solutions, and what is needed to mark it.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +11,7 @@ LAB_SETTINGS := --LabApp.default_url=/lab/tree/notebooks/README.md --LabApp.app_
 # Tests and committed outputs use the sample and two threads, and never the network.
 TEST_SETTINGS := TORCHNLP_DATA=sample OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1
 
-.PHONY: setup lab test run site bench clean
+.PHONY: setup lab test run site slides student bench clean
 
 setup: .venv/.ready bert/config.json
 
@@ -35,6 +36,14 @@ run: setup
 
 site: setup
 	$(BIN)/python scripts/editions/make_site.py build
+
+slides: setup
+	$(BIN)/python scripts/editions/make_slides.py build
+
+# EXERCISES="1.2 1.4 2" hands out these exercises, and all of lesson 2; without it, all.
+EXERCISES ?=
+student: setup
+	$(BIN)/python scripts/editions/make_student.py build --exercises "$(EXERCISES)"
 
 # Each writes its part of benchmarks/RESULTS.md or margins.md. It takes some hours.
 # NEWS=folder names a folder in AG News' layout; without it, AG News where it can be had, else the sample.

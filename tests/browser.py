@@ -18,6 +18,10 @@ from typing import Any
 import websocket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# What axe-core finds serious or critical in the document: what keeps people out of a page.
+FIND_FAULTS = """axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
+    .filter(fault => ['serious', 'critical'].includes(fault.impact))
+    .map(fault => [fault.id, ...fault.nodes.slice(0, 3).map(node => node.html.slice(0, 200))]))"""
 STARTED_WITHIN = ANSWERED_WITHIN = 300.0  # seconds, on a busy machine
 
 
@@ -45,7 +49,7 @@ class Browser:
             raise
         self.calls = 0
         self.events: list[dict[str, Any]] = []
-        for domain in ("Page", "Network", "Runtime"):
+        for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
     def _port(self) -> int:
@@ -105,6 +109,36 @@ class Browser:
         return [
             event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"
         ]
+
+    def requests_of_others(self) -> list[str]:
+        """Of these, the ones that go to a host."""
+        return [address for address in self.requests() if not address.startswith(("file:", "data:", "about:"))]
+
+    def errors(self) -> list[str]:
+        """What the console has shown in red since the page was opened."""
+        shown = []
+        for event in self.events:
+            given = event["params"]
+            if event["method"] == "Runtime.exceptionThrown":
+                shown.append(given["exceptionDetails"].get("exception", {}).get("description", "error in a script"))
+            elif event["method"] == "Runtime.consoleAPICalled" and given["type"] in ("error", "assert"):
+                shown.append(str([part.get("value") for part in given["args"]]))
+            elif event["method"] == "Log.entryAdded" and given["entry"]["level"] == "error":
+                shown.append(f"{given['entry']['text']} {given['entry'].get('url', '')}")
+        return shown
+
+    def wait_for(self, expression: str) -> Any:
+        """The value of a JavaScript expression as soon as it has one."""
+        return self.run(f"""new Promise((done, failed) => {{
+            const end = Date.now() + 120000;
+            const look = () => {{
+                const value = {expression};
+                if (value) done(value);
+                else if (Date.now() > end) failed(new Error('nothing came'));
+                else setTimeout(look, 50);
+            }};
+            look();
+        }})""")
 
     def screenshot(self, file: Path, whole_page: bool = False) -> None:
         image = self.call("Page.captureScreenshot", captureBeyondViewport=whole_page)

@@ -1,11 +1,13 @@
 """The settings under which the suite runs: the sample, two threads, no network; and room for slow machines."""
 
+import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, Browser
 
 os.environ.setdefault("TORCHNLP_DATA", "sample")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -22,6 +24,26 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if hasattr(item, "output_timeout"):  # a cell of a notebook; nbval has no option for it
             item.output_timeout = OUTPUT_SECONDS
+
+
+# The site and the slides are looked at in a real browser, where there is one.
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: apt install chromium")
+    with Browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """axe-core, a program that finds what keeps people out of a page."""
+    package = importlib.util.find_spec("axe_playwright_python")
+    if package is None:
+        pytest.skip("no axe-core here: pip install --no-deps axe-playwright-python==0.1.8")
+    return (Path(package.origin).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 # Tests with the mark `trained` assert something about a trained result. benchmarks/margins.py runs them with other

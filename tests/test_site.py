@@ -4,7 +4,6 @@ The site is built once, into a temporary folder. Where chromium is installed, a 
 as somebody without a network would.
 """
 
-import importlib.util
 import itertools
 import json
 import os
@@ -21,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-from browser import CHROMIUM, Browser
+from browser import FIND_FAULTS
 from bs4 import BeautifulSoup, Tag
 
 import torchnlp
@@ -33,7 +32,7 @@ PAGES = ["index", *LESSONS, "glossary", "torchnlp", "readme", "search"]
 EPUB = "attention-transformers-bert.epub"
 
 sys.path.insert(0, str(EDITIONS))
-import make_site  # noqa: E402
+import making  # noqa: E402
 import rendering  # noqa: E402
 import sources  # noqa: E402
 import terms  # noqa: E402
@@ -104,11 +103,11 @@ def test_a_second_call_writes_nothing_again(built):
 
 
 def test_sources_are_replaced_where_they_changed_only(tmp_path):
-    assert make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"2", "gone.md": b"3"})
+    assert making.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"2", "gone.md": b"3"})
     date = (tmp_path / "a/same.md").stat().st_mtime_ns
-    assert make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"4"})
-    assert not make_site.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"4"})
-    assert make_site.files_in(tmp_path) == {"a/same.md", "changed.md"}
+    assert making.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"4"})
+    assert not making.write_changed(tmp_path, {"a/same.md": b"1", "changed.md": b"4"})
+    assert making.files_in(tmp_path) == {"a/same.md", "changed.md"}
     assert (tmp_path / "changed.md").read_bytes() == b"4"
     assert (tmp_path / "a/same.md").stat().st_mtime_ns == date
 
@@ -521,23 +520,6 @@ PHONE = {"width": 390, "height": 844}
 UNFOLD = "document.querySelectorAll('details').forEach(details => details.open = true)"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no chromium here: apt install chromium")
-    with Browser() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """axe-core, a program that finds what keeps people out of a page."""
-    package = importlib.util.find_spec("axe_playwright_python")
-    if package is None:
-        pytest.skip("no axe-core here: pip install --no-deps axe-playwright-python==0.1.8")
-    return (Path(package.origin).parent / "axe.min.js").read_text(encoding="utf-8")
-
-
 def address_of(built: Built, page: str) -> str:
     return (built.site / f"{page}.html").as_uri()
 
@@ -547,8 +529,7 @@ def test_a_phone_needs_no_scrolling_sideways(browser, built, page):
     browser.open(address_of(built, page), **PHONE)
     browser.run(UNFOLD)
     assert browser.run("document.documentElement.scrollWidth") <= PHONE["width"]
-    asked = [address for address in browser.requests() if not address.startswith(("file:", "data:"))]
-    assert not asked, "the page asks another host"
+    assert not browser.requests_of_others()
 
 
 # Most of a page is colours of code, a few of them thousands of times. One of each is enough for axe, and far quicker.
@@ -561,9 +542,6 @@ ONE_OF_EACH_COLOUR = """(() => {
     }
     document.querySelectorAll('pre').forEach(pre => pre.normalize());
 })()"""
-FIND_FAULTS = """axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
-    .filter(fault => ['serious', 'critical'].includes(fault.impact))
-    .map(fault => [fault.id, ...fault.nodes.slice(0, 3).map(node => node.html.slice(0, 200))]))"""
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -585,35 +563,21 @@ def test_axe_can_find_something(browser, built, axe):
     assert {fault[0] for fault in browser.run(FIND_FAULTS)} >= {"image-alt", "color-contrast"}
 
 
-def wait_for(browser: Browser, expression: str) -> str:
-    """The value of an expression as soon as it has one."""
-    return browser.run(f"""new Promise((done, failed) => {{
-        const end = Date.now() + 120000;
-        const look = () => {{
-            const value = {expression};
-            if (value) done(value);
-            else if (Date.now() > end) failed(new Error('nothing came'));
-            else setTimeout(look, 50);
-        }};
-        look();
-    }})""")
-
-
 def test_the_search_page_finds_a_term(browser, built):
     browser.open(address_of(built, "search") + "?q=bottleneck")
-    wait_for(browser, "document.querySelectorAll('#search-results li').length")
+    browser.wait_for("document.querySelectorAll('#search-results li').length")
     found = browser.run("[...document.querySelectorAll('#search-results a')].map(a => a.getAttribute('href'))")
     assert any(link.startswith("1-attention.html") for link in found)
 
 
 def test_code_can_be_copied(browser, built):
     browser.open(address_of(built, LESSONS[0]))
-    wait_for(browser, "document.querySelectorAll('button.copybtn').length")
+    browser.wait_for("document.querySelectorAll('button.copybtn').length")
     count = "document.querySelectorAll('{}').length"
     assert browser.run(count.format(".cell_input pre")) == browser.run(count.format(".cell_input .copybtn")) > 0
     assert browser.run(count.format(".cell_output .copybtn")) == 0
     browser.run("document.querySelector('button.copybtn').click()")
-    assert wait_for(browser, "document.querySelector('button.copybtn.success') !== null")
+    assert browser.wait_for("document.querySelector('button.copybtn.success') !== null")
 
 
 def test_the_theme_can_be_chosen(browser, built):

@@ -4,9 +4,15 @@ A check cell has two lines: ``from checks import lesson_1 as check`` and ``check
 learner's function on random inputs, other ones of other sizes each time, and compares what comes back with what must
 hold for it. It prints ``Exercise 1: right``, or ``Exercise 1: not yet - `` and the first mistake that it finds. All
 inputs are CPU tensors, on a machine with a GPU as well. An error in the learner's function is not caught.
+
+A printed verdict stops nothing: whoever runs the whole lesson gets to its end. Only nbgrader, which marks handed-in
+lessons, needs an error to give no points. It gets one that says the same.
 """
 
+import contextlib
 import functools
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +22,30 @@ from torch import Tensor
 ROUNDS = 3  # so that no wrong answer passes by chance
 
 
+class WrongAnswerError(AssertionError):
+    """The verdict on a wrong answer, for nbgrader."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of this error: the verdict, and not the insides of a check."""
+        return [str(self)]
+
+
 def exercise(number: int) -> Callable[[Callable[..., str | None]], Callable[..., None]]:
     """Turn a function that returns a hint, or None where it finds no mistake, into one that prints the verdict."""
 
     def decorate(check: Callable[..., str | None]) -> Callable[..., None]:
         @functools.wraps(check)
         def verdict(*answers: Callable) -> None:
-            with torch.random.fork_rng(devices=[]):  # whatever an answer draws, the lesson's random numbers stay
+            marking = "NBGRADER_EXECUTION" in os.environ
+            # Whatever an answer draws, the lesson's random numbers stay. To nbgrader a warning on stderr is a failure.
+            stderr = contextlib.redirect_stderr(sys.stdout) if marking else contextlib.nullcontext()
+            with torch.random.fork_rng(devices=[]), stderr:
                 hints = (check(*answers) for _ in range(ROUNDS))
                 hint = next((hint for hint in hints if hint), None)
-            print(f"Exercise {number}:", f"not yet - {hint}" if hint else "right")
+            said = f"Exercise {number}: " + (f"not yet - {hint}" if hint else "right")
+            if hint and marking:
+                raise WrongAnswerError(said)
+            print(said)
 
         return verdict
 
