@@ -67,6 +67,14 @@ NEWS = Experiment(
     small={"kinds": NEWS_KINDS[:1], "rates": [0.01], "epochs": 1},
     seeds=(0, 1, 2, 3, 4),
 )
+FINE_TUNING = "4-bert-classification"
+SETTINGS = {
+    "TF-IDF": [1, 10, 100],
+    "random body": [1e-4],
+    "frozen, [CLS]": [0.1, 1, 10, 100],
+    "frozen, mean": [0.1, 1, 10, 100],
+    "fine-tuned": [1e-4],
+}
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -110,6 +118,43 @@ EXPERIMENTS = {
         "cost",
         {"lengths": [16, 32, 64, 128, 256, 512, 1024, 2048]},
         small={"lengths": [16]},
+    ),
+    "learning_rates": Experiment(
+        FINE_TUNING,
+        "curves",
+        {"rates": [1e-2, 2e-4, 1e-4, 1e-6], "labels": 900, "steps": 100},
+        small={"rates": [1e-4], "labels": 16, "steps": 2},
+        apart="rates",
+    ),
+    "overfitting": Experiment(
+        FINE_TUNING,
+        "curves",
+        {"rates": [3e-4], "labels": 64, "steps": 160, "reports": 10},
+        small={"rates": [1e-4], "labels": 16, "steps": 2},
+        on_ag_news=True,
+    ),
+    "labels": Experiment(
+        FINE_TUNING,
+        "by_labels",
+        {"sizes": [16, 64, 256, 1000, 4000], "settings": SETTINGS, "tuned_on": 1000},
+        small={
+            "sizes": [16],
+            "settings": {method: values[:1] for method, values in SETTINGS.items()},
+            "tuned_on": 16,
+            "tested": 40,
+            "least_steps": 2,
+        },
+        on_ag_news=True,
+    ),
+    "labels_sample": Experiment(
+        FINE_TUNING,
+        "by_labels",
+        {
+            "sizes": [16, 64, 256, 800],
+            "settings": {method: SETTINGS[method] for method in ("TF-IDF", "frozen, [CLS]", "frozen, mean")},
+            "tuned_on": 800,
+        },
+        small={"sizes": [16], "settings": {"TF-IDF": [10]}, "tuned_on": 16, "tested": 40},
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),

@@ -79,6 +79,26 @@ def ablated(**changed):
     return {name: (None, {"start": start, "accuracy": accuracy}) for name, (start, accuracy) in pairs.items()}
 
 
+# lesson 4
+def ends_of_rates(changed: dict[float, float] | None = None) -> dict[float, list[dict]]:
+    """How the recorded trainings with each rate end: two seeds each."""
+    shares = {1e-2: 0.25, 2e-4: 0.95, 1e-4: 0.96, 1e-6: 0.35} | (changed or {})
+    return {rate: [{"held-out accuracy": share}, {"held-out accuracy": share + 0.01}] for rate, share in shares.items()}
+
+
+def labels_record(tuned_few: float, random_few: float, tuned_many: float, frozen_many: float) -> dict:
+    """Lesson 4's record on AG News: the accuracies of six points, two seeds each."""
+    points = {("fine-tuned", 64): tuned_few, ("random body", 64): random_few}
+    points |= {("fine-tuned", 4000): tuned_many, ("frozen, [CLS]", 4000): frozen_many}
+    points |= {("frozen, mean", 64): 0.78, ("frozen, mean", 4000): 0.86}
+    rows = [
+        {"method": method, "labels": labels, "test": share + spread}
+        for (method, labels), share in points.items()
+        for spread in (0, 0.005)
+    ]
+    return {"AG News": SimpleNamespace(rows=rows)}
+
+
 CLAIMS = {
     "1-attention": {
         "toy-claim": (
@@ -501,58 +521,125 @@ CLAIMS = {
     },
     "4-bert-classification": {
         "toy-claim": (
-            {"by_loop": torch.tensor(10.0), "by_matrix": torch.tensor(10.0), "by_library": torch.tensor([[10.0]])},
-            [{"by_matrix": torch.tensor(6.0)}, {"by_library": torch.tensor([[6.0]])}],
+            {
+                "without_mask": torch.tensor(6.0),
+                "by_loop": torch.tensor(10.0),
+                "by_matrix": torch.tensor(10.0),
+                "by_library": torch.tensor([[10.0]]),
+            },
+            [
+                {"by_matrix": torch.tensor(6.0)},
+                {"by_library": torch.tensor([[6.0]])},
+                {"without_mask": torch.tensor(10.0)},
+            ],
         ),
-        "pad-claim": (
-            {"masked": {"input_ids": ONE}, "by_tokenizer": {"input_ids": ONE}},
-            [{"by_tokenizer": {"input_ids": TWO}}],
+        "readout-claim": (
+            {
+                "by_hand": {"input_ids": ONE},
+                "by_tokenizer": {"input_ids": ONE},
+                "logits_by_hand": ONE,
+                "loss_by_hand": torch.tensor(1.39),
+                "output": SimpleNamespace(logits=ONE, loss=torch.tensor(1.39)),
+            },
+            [
+                {"by_tokenizer": {"input_ids": TWO}},
+                {"logits_by_hand": ONE + 0.01},
+                {"loss_by_hand": torch.tensor(1.4)},
+            ],
         ),
-        "mask-claim": (
-            {"is_news": True, "moved_with": 1e-6, "moved_without": 0.066},
-            [{"moved_with": 0.014}, {"moved_without": 1e-6}],
+        "overfit-claim": (
+            {
+                "is_news": True,
+                "math": math,
+                "classes": ["no", "yes"],
+                "untrained_accuracy": 0.24,
+                "word_accuracy": 0.85,
+                "overfit_losses": [0.69, 0.3, 0.02],
+            },
+            [
+                {"untrained_accuracy": 0.6},
+                {"word_accuracy": 0.4},
+                {"is_news": False, "overfit_losses": [1.6, 0.3, 0.02]},
+                {"is_news": False, "overfit_losses": [0.69, 0.7, 0.7]},
+            ],
         ),
-        "padding-claim": ({"moved_by_padding": 1e-6}, [{"moved_by_padding": 0.01}]),
-        "loop-claim": ({"by_helper": [1.4, 1.3], "by_hand": [1.4, 1.3]}, [{"by_hand": [1.4, 1.35]}]),
         "evaluate-claim": (
             {
                 "is_news": True,
-                "train_dataset": [0] * 1000,
-                "history": {"loss": [1.0, 0.3, 0.1]},
+                "on_sample": True,
+                "history": [{}, {"loss": 1.0}, {"loss": 0.1, "held-out accuracy": 0.96}],
                 "test_accuracy": 0.95,
-                "first_accuracy": 0.95,
                 "guessing": 0.25,
+                "final": ends_of_rates(),
             },
             [
-                {"is_news": False, "history": {"loss": [1.0, 0.3, 1.1]}},
-                {"test_accuracy": 0.84},
+                {"is_news": False, "history": [{}, {"loss": 1.0}, {"loss": 1.1}]},
+                {"test_accuracy": 0.78},
+                {"on_sample": False, "test_accuracy": 0.86},
                 {"guessing": 0.5},
-                {"train_dataset": [0] * 120_000, "test_accuracy": 0.86},
+                {"history": [{}, {"loss": 1.0}, {"loss": 0.1, "held-out accuracy": 0.6}]},
+                {"final": ends_of_rates({2e-4: 0.65})},
+                {"is_news": False, "final": ends_of_rates({1e-2: 0.9})},
+                {"is_news": False, "final": ends_of_rates({1e-6: 0.9})},
+                {"is_news": False, "final": ends_of_rates({1e-4: 0.5})},
             ],
+        ),
+        "labels-claim": (
+            {
+                "is_news": True,
+                "live": {"TF-IDF": 0.7, "frozen, mean": 0.85},
+                "spread": {"TF-IDF": [0.68, 0.72], "frozen, mean": [0.84, 0.86]},
+                "records": labels_record(0.8, 0.4, 0.9, 0.88),
+            },
+            [
+                {"live": {"TF-IDF": 0.5, "frozen, mean": 0.85}},
+                {"is_news": False, "records": labels_record(0.8, 0.75, 0.9, 0.88)},
+                {"is_news": False, "records": labels_record(0.8, 0.4, 0.9, 0.91)},
+                {"is_news": False, "records": labels_record(0.77, 0.4, 0.9, 0.88)},
+            ],
+        ),
+        "break-claim": (
+            {
+                "is_news": True,
+                "moved_with_mask": 1e-5,
+                "moved": {0: torch.tensor([0.01]), 100: torch.tensor([0.2])},
+                "same": {("train", True): False, ("train", False): False, ("eval", True): True, ("eval", False): True},
+                "graph": {("train", True): True, ("train", False): False, ("eval", True): True, ("eval", False): False},
+                "unshifted_error": "IndexError: Target 4 is out of bounds.",
+                "math": math,
+                "classes": ["a", "b", "c", "d"],
+                "ignored": 1.386,
+                "unshifted_accuracy": 0.01,
+                "strange_accuracy": 0.3,
+                "test_accuracy": 0.95,
+            },
+            [
+                {"moved_with_mask": 0.01},
+                {"same": {("train", False): False, ("eval", True): False, ("eval", False): True}},
+                {"graph": {("train", False): True, ("eval", True): True}},
+                {"unshifted_error": "none"},
+                {"ignored": 0.0},
+                {"moved": {0: torch.tensor([0.001]), 100: torch.tensor([0.005])}},
+                {"unshifted_accuracy": 0.95},
+                {"strange_accuracy": 0.9},
+            ],
+        ),
+        "hood-claim": (
+            {"apart": 0.001, "predicted": ONE, "evaluated": ONE},
+            [{"apart": 0.5}, {"evaluated": ONE + 0.1}],
         ),
         "keep-claim": (
             {
                 "classes": ["no", "yes"],
                 "loaded": SimpleNamespace(config=SimpleNamespace(id2label={0: "no", 1: "yes"})),
+                "missing": {"missing_keys": set()},
                 "logits_before": ONE,
                 "logits_after": ONE,
             },
-            [{"classes": ["yes", "no"]}, {"logits_after": ONE + 0.01}],
-        ),
-        "frozen-claim": (
-            {
-                "is_news": True,
-                "math": math,
-                "classes": ["no", "yes"],
-                "frozen_loss": torch.tensor(0.1),
-                "frozen_accuracy": 0.9,
-                "guessing": 0.25,
-                "first_accuracy": 0.92,
-            },
             [
-                {"is_news": False, "frozen_loss": torch.tensor(0.7)},
-                {"frozen_accuracy": 0.6},
-                {"first_accuracy": 0.79},
+                {"classes": ["yes", "no"]},
+                {"missing": {"missing_keys": {"classifier.weight"}}},
+                {"logits_after": ONE + 0.01},
             ],
         ),
     },

@@ -52,8 +52,8 @@ SMALLER = {
     ],
     "4-bert-classification": [
         (LOAD, FEWER_TEXTS),
-        ("else 150", "else 3"),
-        ("range(300)", "range(3)"),
+        ("else (100,", "else (3,"),
+        ("for _ in range(20):", "for _ in range(6):"),
     ],
     "5-beyond-classification": [
         (LOAD_NAMES, LOAD_NAMES + "\ntrain_names, test_names = train_names[:160], test_names[:48]"),
