@@ -23,9 +23,9 @@ import torchnlp
 
 NOTEBOOKS = torchnlp.ROOT / "notebooks"
 NAMES = {"torch": torch, "nn": nn, "F": F, "math": math, "datetime": datetime, "torchnlp": torchnlp}
-ONE, TWO, FOUR = "1-attention", "2-transformers", "4-bert-classification"
-EXERCISES = [(ONE, number) for number in range(1, 7)] + [(TWO, number) for number in range(1, 8)]
-EXERCISES += [(FOUR, number) for number in range(1, 7)]
+ONE, TWO, THREE, FOUR, FIVE, SIX = sorted(path.stem for path in NOTEBOOKS.glob("[1-6]-*.ipynb"))
+COUNTS = {ONE: 6, TWO: 7, FOUR: 6}
+EXERCISES = [(lesson, number) for lesson, count in COUNTS.items() for number in range(1, count + 1)]
 
 every_exercise = pytest.mark.parametrize(("lesson", "number"), EXERCISES)
 
