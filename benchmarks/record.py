@@ -151,7 +151,7 @@ EXPERIMENTS = {
         "by_labels",
         {
             "sizes": [16, 64, 256, 800],
-            "settings": {method: SETTINGS[method] for method in ("TF-IDF", "frozen, [CLS]", "frozen, mean")},
+            "settings": SETTINGS | {"random body": [2e-4], "fine-tuned": [2e-4]},
             "tuned_on": 800,
         },
         small={"sizes": [16], "settings": {"TF-IDF": [10]}, "tuned_on": 16, "tested": 40},
