@@ -106,9 +106,13 @@ class Browser:
 
     def requests(self) -> list[str]:
         """The addresses of all that the page asked for since it was opened."""
-        return [
-            event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"
-        ]
+        asked = []
+        for event in self.events:
+            if event["method"] == "Network.requestWillBeSent":
+                asked.append(event["params"]["request"]["url"])
+            elif event["method"] == "Network.webSocketCreated":
+                asked.append(event["params"]["url"])
+        return asked
 
     def requests_of_others(self) -> list[str]:
         """Of these, the ones that go to a host."""
