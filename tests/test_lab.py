@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import nbformat
 import pytest
 from browser import Browser
-from lab import THEMES, Lab, Seen, Visit
+from lab import THEMES, Lab, Visit
 
 import torchnlp
 
@@ -39,29 +39,30 @@ def deeper(notebook: nbformat.NotebookNode) -> set[str]:
     return hidden
 
 
-def not_as_written(visit: Visit, seen: Seen) -> list[str]:
+def not_as_written(visit: Visit, seen: list[dict]) -> list[str]:
     """Cells that are missing on the screen, or that are folded and should not be, or the other way round."""
     expected, folded = [cell.id for cell in visit.notebook.cells], deeper(visit.notebook)
-    if expected != [cell["id"] for cell in seen.cells]:
+    if expected != [cell["id"] for cell in seen]:
         return ["the cells on the screen are not those of the notebook"]
     return [
         f"{cell['id']} is {'hidden' if cell['hidden'] else 'in view'}"
-        for cell in seen.cells
+        for cell in seen
         if cell["hidden"] != (cell["id"] in folded)
     ]
 
 
-def bad_figures(seen: Seen) -> list[str]:
+def bad_figures(seen: list[dict]) -> list[str]:
     faults = []
-    for cell in seen.cells:
-        faults += [f"{cell['id']} has a figure without a text" for image in cell["images"] if not image["alt"].strip()]
+    for cell in seen:  # JupyterLab calls each figure without a text "Image"
+        bare = [image for image in cell["images"] if image["alt"].strip() in ("", "Image")]
+        faults += [f"{cell['id']} has a figure without a text"] * len(bare)
         faults += [f"{cell['id']} has a figure that did not come" for image in cell["images"] if not image["loaded"]]
     return faults
 
 
-def bad_formulas(visit: Visit, seen: Seen) -> list[str]:
+def bad_formulas(visit: Visit, seen: list[dict]) -> list[str]:
     faults = []
-    for cell, written in zip(seen.cells, visit.notebook.cells, strict=True):
+    for cell, written in zip(seen, visit.notebook.cells, strict=True):
         text = re.sub(r"```.*?```|`[^`]*`", "", written.source, flags=re.DOTALL)
         if cell["wrong"]:
             faults.append(f"{cell['id']} has a formula with a mistake: {cell['wrong'][0]}")
@@ -71,9 +72,9 @@ def bad_formulas(visit: Visit, seen: Seen) -> list[str]:
 
 
 def bad_runs(visit: Visit) -> list[str]:
-    faults = [f"{cell['id']}: {error}" for cell in visit.ran.cells for error in cell["errors"]]
+    faults = [f"{cell['id']}: {error}" for cell in visit.ran for error in cell["errors"]]
     code = [cell.id for cell in visit.notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    counts = {cell["id"]: cell["count"] for cell in visit.ran.cells}
+    counts = {cell["id"]: cell["count"] for cell in visit.ran}
     faults += [f"{cell} has the count {counts[cell]}" for n, cell in enumerate(code, 1) if counts[cell] != n]
     if visit.counts != list(range(1, len(code) + 1)):
         faults.append(f"of {len(code)} cells the kernel executed {len(visit.counts)}")
@@ -104,7 +105,7 @@ def test_a_lesson_runs_from_its_first_cell_to_its_last(visit):
 
 
 def test_figures_and_formulas_are_drawn_and_can_be_read_aloud(visit):
-    assert any(cell["images"] for cell in visit.opened.cells)
+    assert any(cell["images"] for cell in visit.opened)
     for seen in (visit.opened, visit.ran):
         assert bad_figures(seen) == []
         assert bad_formulas(visit, seen) == []
@@ -118,8 +119,7 @@ def test_no_other_host_is_asked(visit):
 @pytest.mark.parametrize("theme", THEMES)
 def test_nobody_is_kept_out(visit, theme):
     """By texts and outputs; what JupyterLab brings itself is not judged here."""
-    for seen in (visit.opened, visit.ran):
-        assert seen.faults[theme] == []
+    assert visit.faults[theme] == []
 
 
 # ----------------------------------------------------------------------------------------------- a fault of each kind
@@ -141,7 +141,7 @@ def write(lab: Lab, name: str, *cells: tuple[str, str, str]) -> None:
 
 def test_a_tiny_notebook_has_no_fault(lab, browser, axe):
     cells = [
-        ("title", "m", "# A title\n\nA formula, $x^2$, and `$HOME`."),
+        ("title", "m", "# A title\n\nA formula, $x^2$, `$HOME`, and a [link](https://example.org) in it."),
         ("draw", "c", DRAW),
         ("deeper", "m", "### Deeper: more"),
         ("more", "c", "print(1)"),
@@ -154,11 +154,11 @@ def test_a_tiny_notebook_has_no_fault(lab, browser, axe):
     write(lab, "right", *cells)
     visit = lab.visit(browser, axe, "right")
     for seen in (visit.opened, visit.ran):
-        assert {cell["id"] for cell in seen.cells if cell["hidden"]} == {"more", "still-deeper", "end"}
+        assert {cell["id"] for cell in seen if cell["hidden"]} == {"more", "still-deeper", "end"}
         assert not_as_written(visit, seen) + bad_figures(seen) + bad_formulas(visit, seen) == []
-        assert seen.faults == {"light": [], "dark": []}
-    assert [len(cell["images"]) for cell in visit.ran.cells] == [0, 1, 0, 0, 0, 1, 0, 0, 0]
+    assert [len(cell["images"]) for cell in visit.ran] == [0, 1, 0, 0, 0, 1, 0, 0, 0]
     assert (bad_runs(visit), visit.counts, visit.hosts, visit.errors) == ([], [1, 2, 3], [], [])
+    assert visit.faults == {"light": [], "dark": []}
 
 
 def test_a_fault_of_each_kind_is_found(lab, browser, axe):
@@ -173,7 +173,7 @@ def test_a_fault_of_each_kind_is_found(lab, browser, axe):
         ("folded", "m", "# Folded"),
         ("lost", "m", "Nobody sees it."),
         ("last", "m", "# Last"),
-        ("draw", "c", DRAW.replace("torchnlp.show(plt.figure(), alt='Nothing at all.')", "plt.figure();")),
+        ("draw", "c", "import matplotlib.pyplot as plt\nplt.plot([1]);"),
         ("ask", "c", "import socket\ntry:\n    socket.create_connection(('kernel.invalid', 80))\nexcept OSError: pass"),
         ("raise", "c", "1 / 0"),
         ("after", "c", "1"),
@@ -197,7 +197,5 @@ def test_a_fault_of_each_kind_is_found(lab, browser, axe):
     assert set(visit.hosts) == {"http://elsewhere.invalid/figure.png", "kernel.invalid"}
     assert any("elsewhere.invalid" in error for error in visit.errors)
     for theme in THEMES:
-        assert {"color-contrast", "image-alt"} <= {fault for fault, *_ in visit.ran.faults[theme]}
-    assert "the cells on the screen are not those of the notebook" in not_as_written(
-        visit, visit.opened._replace(cells=visit.opened.cells[1:])
-    )
+        assert "color-contrast" in {fault for fault, *_ in visit.faults[theme]}
+    assert "the cells on the screen are not those of the notebook" in not_as_written(visit, visit.opened[1:])
