@@ -164,14 +164,7 @@ class Lab:
         self.process.terminate()  # it ends its kernels
         self.process.wait(timeout=STARTED_WITHIN)
 
-    def visit(
-        self,
-        browser: Browser,
-        axe: str,
-        name: str,
-        patience: float = 60.0,
-        keep: Callable[[str], None] = lambda _: None,
-    ) -> Visit:
+    def visit(self, browser: Browser, axe: str, name: str, patience: float = 60.0) -> Visit:
         """Open a notebook, look at it, restart its kernel, run all cells, and look again.
 
         Args:
@@ -179,7 +172,6 @@ class Lab:
             axe: axe-core, the program.
             name: the notebook's name, without its ending.
             patience: how many seconds figures and formulas may take until they are drawn.
-            keep: is called with a name when there is something to see, for screenshots.
         """
         notebook = nbformat.read(self.course / "notebooks" / f"{name}.ipynb", as_version=4)
         known = len(self._asked())
@@ -189,15 +181,15 @@ class Lab:
         browser.open(f"{self.address}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={self.token}")
         browser.wait_for(OPENED)
         opened = self._look(browser, patience)
-        keep(f"{name}-opened")
+        keep_picture(browser, f"{name}-opened")
         browser.run(RESTART_AND_RUN)
         browser.wait_for("document.querySelector('.jp-Dialog .jp-mod-accept')")
         browser.run("document.querySelector('.jp-Dialog .jp-mod-accept').click()")
         if not until(lambda: browser.run("course.done"), RUN_WITHIN):
             raise RuntimeError(f"{name} runs for more than {RUN_WITHIN:.0f} seconds")
         ran, counts = self._look(browser, patience), browser.run("course.counts")
-        keep(f"{name}-ran")
-        faults = find_faults(browser, axe, lambda theme: keep(f"{name}-{theme}"))
+        keep_picture(browser, f"{name}-ran")
+        faults = find_faults(browser, axe, name)
         own = (self.address, self.address.replace("http:", "ws:"), "blob:")
         others = [address for address in browser.requests_of_others() if not address.startswith(own)]
         hosts, errors = others + self._asked()[known:], [error for error in browser.errors() if DEBUGGER not in error]
@@ -221,7 +213,13 @@ class Lab:
         return browser.run(LOOK)
 
 
-def find_faults(browser: Browser, axe: str, keep: Callable[[str], None]) -> dict[str, list]:
+def keep_picture(browser: Browser, name: str) -> None:
+    """Write what the window shows to a file, where someone wants to see it."""
+    if folder := os.environ.get("COURSE_PICTURES"):
+        browser.screenshot(Path(folder) / f"{name}.png")
+
+
+def find_faults(browser: Browser, axe: str, notebook: str) -> dict[str, list]:
     """What axe-core finds in the whole notebook, unfolded, in both themes."""
     browser.run(f"{axe}; 0")
     browser.run(UNFOLD)
@@ -238,7 +236,7 @@ def find_faults(browser: Browser, axe: str, keep: Callable[[str], None]) -> dict
         shown = f"document.body.dataset.jpThemeName === {name!r}"
         browser.wait_for(f"{shown} && !document.getElementById('jupyterlab-splash')")  # which covers all meanwhile
         faults[theme] = browser.run(FIND_FAULTS)
-        keep(theme)
+        keep_picture(browser, f"{notebook}-{theme}")
     return faults
 
 

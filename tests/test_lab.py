@@ -1,7 +1,7 @@
 """Each lesson in JupyterLab as a reader meets it: opened, its kernel restarted, all cells run; and nobody kept out.
 
 One JupyterLab serves all tests, and each lesson is run once in it. A tiny notebook with a fault of each kind shows
-that each check can fail.
+that each check can fail. COURSE_PICTURES=folder keeps pictures of what the tests saw.
 """
 
 import re
