@@ -3,6 +3,7 @@
 All that JupyterLab writes lies in one temporary folder; whoever runs the tests may have settings of their own.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -152,8 +153,8 @@ class Lab:
         end = time.monotonic() + STARTED_WITHIN
         while time.monotonic() < end and self.process.poll() is None:
             for file in folder.glob("jpserver-*.json"):
-                if text := file.read_text(encoding="utf-8"):
-                    return json.loads(text)["port"]
+                with contextlib.suppress(json.JSONDecodeError):  # it is being written
+                    return json.loads(file.read_text(encoding="utf-8"))["port"]
             time.sleep(0.1)
         raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text(encoding='utf-8')}")
 
