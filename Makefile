@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # JupyterLab refuses to start as root unless told so; in a container there often is no one else.
 LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
-# It opens on the start page, which it shows instead of the Markdown text, and does not ask about news.
+# It opens on the start page, which it shows instead of the Markdown text, and asks no host for news or releases.
 LAB_SETTINGS := --LabApp.default_url=/lab/tree/notebooks/README.md --LabApp.app_settings_dir=scripts/jupyterlab
 # Tests and committed outputs use the sample and two threads, and never the network.
 TEST_SETTINGS := TORCHNLP_DATA=sample OMP_NUM_THREADS=2 HF_HUB_OFFLINE=1

@@ -87,15 +87,19 @@ class Browser:
 
     def open(self, address: str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a page in a window of a size, and wait until it is loaded."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
+        self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
         self.call("Page.navigate", url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._receive()
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window a size."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression; of a promise, what it promises."""
@@ -106,9 +110,13 @@ class Browser:
 
     def requests(self) -> list[str]:
         """The addresses of all that the page asked for since it was opened."""
-        return [
-            event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"
-        ]
+        asked = []
+        for event in self.events:
+            if event["method"] == "Network.requestWillBeSent":
+                asked.append(event["params"]["request"]["url"])
+            elif event["method"] == "Network.webSocketCreated":
+                asked.append(event["params"]["url"])
+        return asked
 
     def requests_of_others(self) -> list[str]:
         """Of these, the ones that go to a host."""

@@ -361,6 +361,7 @@ def test_make_lab_opens_the_start_page_and_asks_nothing(tmp_path):
 
     news = setting("@jupyterlab/apputils-extension:notification", "fetchNews")
     assert news["default"] == "false" and "false" in [choice["const"] for choice in news["oneOf"]]
+    assert setting("@jupyterlab/apputils-extension:notification", "checkForUpdates")["default"] is False
     viewers = setting("@jupyterlab/docmanager-extension:plugin", "defaultViewers")
     assert viewers["default"] == {"markdown": "Markdown Preview"}
 
