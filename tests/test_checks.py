@@ -879,6 +879,7 @@ EACH_WRONG = {
             {"cut_off": lambda n, m: (len(cut(n, m)) / len(n), lost(n, m) / sum(cut(n, m)))},
         ),
         ("the share of texts is int", {"cut_off": lambda n, m: (len(cut(n, m)), lost(n, m) / sum(n))}),
+    ],
     (FIVE, 1): [
         ("not a list of places", {"broken_tags": lambda tags: len(broken(tags))}),
         (
