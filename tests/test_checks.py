@@ -531,7 +531,7 @@ def decide(pairs, start, end, threshold):
     return best if start[best[0]] + end[best[1]] > start[0] + end[0] + threshold else None
 
 
-def cut(length, size, overlap, step=None, beyond=0):
+def cut_windows(length, size, overlap, step=None, beyond=0):
     """Windows: with another step, or so many too many."""
     step = step or size - overlap
     pairs = [(0, min(size, length))]
@@ -941,11 +941,11 @@ EACH_WRONG = {
         ),
     ],
     (FIVE, 5): [
-        ("share", {"windows": lambda length, size, overlap: cut(length, size, overlap, step=size)}),
-        ("one window too many", {"windows": lambda *given: cut(*given, beyond=1)}),
+        ("share", {"windows": lambda length, size, overlap: cut_windows(length, size, overlap, step=size)}),
+        ("one window too many", {"windows": lambda *given: cut_windows(*given, beyond=1)}),
         (
             "a window ends behind the text",
-            {"windows": lambda length, size, overlap: [(a, a + size) for a, _ in cut(length, size, overlap)]},
+            {"windows": lambda length, size, overlap: [(a, a + size) for a, _ in cut_windows(length, size, overlap)]},
         ),
         ("the end of the text is in no window", {"windows": lambda length, size, overlap: [(0, min(size, length))]}),
     ],
