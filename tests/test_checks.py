@@ -541,7 +541,7 @@ def cut_windows(length, size, overlap, step=None, beyond=0):
     return pairs + [(pairs[-1][0] + step, length)] * beyond
 
 
-def effects(words, probability, hide=lambda words, i: [*words[:i], "[MASK]", *words[i + 1 :]], sign=1):
+def hiding_effects(words, probability, hide=lambda words, i: [*words[:i], "[MASK]", *words[i + 1 :]], sign=1):
     whole = probability(words)
     return [sign * (whole - probability(hide(words, i))) for i in range(len(words))]
 
@@ -952,12 +952,12 @@ EACH_WRONG = {
     (FIVE, 6): [
         (
             "the signs are upside down",
-            {"word_effects": lambda words, probability: effects(words, probability, sign=-1)},
+            {"word_effects": lambda words, probability: hiding_effects(words, probability, sign=-1)},
         ),
         (
             "a word was taken out",
             {
-                "word_effects": lambda words, probability: effects(
+                "word_effects": lambda words, probability: hiding_effects(
                     words, probability, lambda w, i: [*w[:i], *w[i + 1 :]]
                 )
             },
@@ -967,7 +967,7 @@ EACH_WRONG = {
         (
             'something else than "[MASK]"',
             {
-                "word_effects": lambda words, probability: effects(
+                "word_effects": lambda words, probability: hiding_effects(
                     words, probability, lambda w, i: [*w[:i], "", *w[i + 1 :]]
                 )
             },
