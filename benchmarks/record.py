@@ -188,7 +188,7 @@ EXPERIMENTS = {
         "tune_answers",
         {
             "settings": settings("all", (1.5e-4, 3e-4, 6e-4), (160,))
-            + settings("question word only", (3e-4, 6e-4), (160,))
+            + settings("question word only", (1.5e-4, 3e-4, 6e-4), (160,))
         },
         small=FEW_STEPS,
         seeds=(0,),
@@ -196,7 +196,7 @@ EXPERIMENTS = {
     "answers": Experiment(
         "5-beyond-classification",
         "compare_answers",
-        {"settings": [["question word only", 3e-4, 160], ["all", 1.5e-4, 160]]},
+        {"settings": [["question word only", 1.5e-4, 160], ["all", 1.5e-4, 160]]},
         small=FEW_STEPS,
     ),
 }

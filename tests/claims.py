@@ -791,8 +791,11 @@ CLAIMS = {
             [{"windows_scores": {"the short text alone": {"EM": 0.4}, "windows, by probability": {"EM": 0.4}}}],
         ),
         "bodies-claim": (
-            {"own_f1": 0.8, "mixed_f1": 0.1},
-            [{"mixed_f1": 0.6}],
+            {"bodies_f1": {"its own": 0.8, "the answers'": 0.1, "the pre-trained": 0.1}},
+            [
+                {"bodies_f1": {"its own": 0.8, "the answers'": 0.6, "the pre-trained": 0.1}},
+                {"bodies_f1": {"its own": 0.8, "the answers'": 0.1, "the pre-trained": 0.6}},
+            ],
         ),
     },
     "6-faster-and-bigger": {
