@@ -627,7 +627,7 @@ The answer to the first guess: eight of ten (recall 0.79). Read the table line b
 
 - *Always O* has token accuracy 0.882 and finds no name. Your run has 0.970 and F1 0.792. F1 is the lower number because each `O` counts for token accuracy, while a name counts only with all its words and its type; and one wrong word makes a wrong name.
 - The lookup is precise (0.94) and finds little more than a third (0.36). Nothing new can be in it.
-- With a frozen body the head alone reaches 0.581, not far above the lookup; with all weights trained, 0.785. Both started from the same weights, each with its own best rate, and the three seeds of a line differ by 0.015 at most. So the difference, 0.2, is what training the body adds.
+- With a frozen body the head alone reaches 0.581, not far above the lookup; with all weights trained, 0.785. Both started from the same weights, each with its own best rate, and the three seeds of a line lie close together. So the difference, 0.2, is what training the body adds.
 """,
 )
 md(
