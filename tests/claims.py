@@ -787,8 +787,8 @@ CLAIMS = {
             [{"lost_answers": 1}, {"longest_answer": 21}, {"answers_loss_by_hand": torch.tensor(8.2)}],
         ),
         "windows-claim": (
-            {"windows_scores": {"the short text alone": {"EM": 0.7}, "windows, by probability": {"EM": 0.4}}},
-            [{"windows_scores": {"the short text alone": {"EM": 0.4}, "windows, by probability": {"EM": 0.4}}}],
+            {"windows_scores": {"the short text alone": {"EM": 0.7}, "the long text at once": {"EM": 0.4}}},
+            [{"windows_scores": {"the short text alone": {"EM": 0.4}, "the long text at once": {"EM": 0.4}}}],
         ),
         "bodies-claim": (
             {"bodies_f1": {"its own": 0.8, "the answers'": 0.1, "the pre-trained": 0.1}},
