@@ -1718,7 +1718,7 @@ torchnlp.show(fig, alt)
 md(
     "span-map-read",
     r"""
-Untrained, the head shares the probability out over all pairs: the valid spans have 0.20 of it together, and none has more than 0.0003. (Note the two scales of colour.) Trained, the valid spans have 0.67, and the best of them half of that, 0.335: *Treasure Beach*, of the same sentence as *a cargo plane*, the gold answer. The next darkest field, in the same row, ends where the gold answer ends. So the model found the sentence, and hardly doubts the start, which is wrong.
+Untrained, the head shares the probability out over all pairs: the valid spans have 0.20 of it together, and none has more than 0.0003. (Note the two scales of colour.) Trained, the valid spans have 0.67, and the best of them half of that, 0.335: *Treasure Beach*, of the same sentence as *a cargo plane*, the gold answer. The next darkest field, in the same row, ends where the gold answer ends. So the model has the right sentence, and prefers a start that is wrong.
 """,
 )
 
