@@ -1362,8 +1362,8 @@ def windows() -> Drawing:
     page.text(30, 624, "one softmax over all its places", 22, "start")
     page.rectangle(506, 528, 684, 137, tint(VERMILLION, 0.2), edge=None, radius=12)
     page.text(526, 556, "Between windows", 24, "start", bold=True)
-    page.text(526, 592, "each shares out a whole 1, and adding 5 to all start", 22, "start")
-    page.text(526, 624, "logits of a window changes nothing in it", 22, "start")
+    page.text(526, 592, "each shares out a whole 1, and adding 5 to all", 22, "start")
+    page.text(526, 624, "start logits of a window changes nothing in it", 22, "start")
     return page
 
 
