@@ -640,7 +640,7 @@ md(
 
 Two tables. The first takes recall apart, by type and by whether the name stood in the texts of fine-tuning: as a whole, some word of it, or no word. Nearly all persons and organisations of the test part are new, and about half of the places are not; so a gap between *seen* and *new* over all types would mostly compare places with persons. Compare within a line.
 
-The second is a **confusion matrix**: gold names by row, what stood at the same borders by column. `-` is nothing: no name with these borders. The last two rows are names that were found with borders of their own: over a part of a gold name, or where there is none. **Predict:** for which type is it hardest to have the right one?
+The second is a **confusion matrix**: gold names by row, what stood at the same borders by column. `-` is nothing: no name with these borders. The last two rows are names that were found with borders of their own: *overlap* with a gold name, or in the row `-` where there is none. **Predict:** for which type is it hardest to have the right one?
 """,
 )
 code(
@@ -677,7 +677,7 @@ md(
     r"""
 For places and MISC, names seen in training are found more often than new ones: 0.97 against 0.58 and 0.92 for places, 0.92 against 0.00 and 0.31 for MISC. Memory would explain that, but it is not the only explanation: even within a type, seen names may be of another sort than new ones. To test it, take some names out of the training texts and train again. And memory of these texts cannot explain the rest: all persons are new, for most of them no word of the name was seen, and of those 0.78 are found. (Pre-training is another matter. The invented names it cannot know; but some new places are real ones, such as *Bahrain*.)
 
-The hardest type among the new names is MISC, and next ORG. Look at the column of ORG: 71 are right; 4, 13 and 9 are names of another type, 29 cover a part of a gold name, and only 3 lie where there is none. So nearly always something is there, and the model takes the wrong borders or the wrong type.
+The hardest type among the new names is MISC, and next ORG. Look at the column of ORG: 71 are right; 4, 13 and 9 are names of another type, 29 overlap with a gold name, and only 3 lie where there is none. So nearly always something is there, and the model takes the wrong borders or the wrong type.
 
 Over all types, 0.68 of the new names are found. What tells the model, the name's own letters or its surroundings? The next experiment separates the two.
 """,
@@ -837,7 +837,7 @@ Of the wrong types, *Tubequarry* stands where a place could stand (*clock in at*
 md(
     "errors-names-end",
     r"""
-In strict counting each of the three costs one name of recall, however near it was. A wrong border or type costs precision as well, because something was found that is not there: half a name costs more than none. A fourth kind is not in this list: a name found where there is none at all. It costs precision only.
+In strict counting an error of any of these kinds costs one name of recall, however near it was. A wrong border or type costs precision as well, because something was found that is not there: half a name costs more than none. A fourth kind is not in this list: a name found where there is none at all. It costs precision only.
 """,
 )
 
@@ -1038,7 +1038,7 @@ print(*sorted(path.name for path in folder.iterdir()), sep="\n")
 md(
     "names-save-text",
     r"""
-The shortest way to an answer is a `pipeline`, which loads model and tokenizer. Its `aggregation_strategy="first"` does what this lesson does: the first piece of a word speaks for the word, and neighbouring tags become one name.
+The shortest way to an answer is a `pipeline`, which loads model and tokenizer. Its `aggregation_strategy="first"` does nearly what this lesson does: the first piece of a word speaks for the word, and neighbouring tags become one name.
 """,
 )
 code(
@@ -1123,7 +1123,7 @@ md(
     r"""
 ### With one matrix
 
-A column of starts plus a row of ends gives the sums of all pairs at once. `triu` keeps the triangle in which the end does not lie before the start. For real texts there are two more conditions. An answer must not be longer than `longest` pieces, which `tril` cuts off. And both ends must be `allowed`: the question stands beside the text, and the answer is not to be found in the question.
+A column of starts plus a row of ends gives the sums of all pairs at once. `triu` keeps the triangle in which the end does not lie before the start. For real texts there are two more conditions. An answer must not be longer than `longest` pieces, which `tril` cuts off. And both ends must be `allowed`: the question stands beside the text, and the answer is not to be found in the question, nor at `[CLS]`, `[SEP]` or padding.
 
 Check the formula above, too: the difference between a sum and the logarithm of the product should be the same for all spans.
 """,
