@@ -75,6 +75,14 @@ SETTINGS = {
     "frozen, mean": [0.1, 1, 10, 100],
     "fine-tuned": [1e-4],
 }
+
+
+def settings(trained: str, rates: tuple[float, ...], steps: tuple[int, ...]) -> list[list]:
+    """Lesson 5: what is trained, with each rate, for each number of steps."""
+    return [[trained, rate, count] for rate in rates for count in steps]
+
+
+FEW_STEPS = {"settings": [["all", 5e-4, 2]]}
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -158,6 +166,39 @@ EXPERIMENTS = {
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
+    "names_settings": Experiment(
+        "5-beyond-classification",
+        "tune_names",
+        {
+            "settings": settings("all", (2.5e-4, 5e-4, 1e-3), (200,))
+            + settings("all", (5e-4,), (100,))
+            + settings("frozen", (1e-2, 3e-2, 1e-1), (400,))
+        },
+        small=FEW_STEPS,
+        seeds=(0,),
+    ),
+    "names": Experiment(
+        "5-beyond-classification",
+        "compare_names",
+        {"settings": [["frozen", 1e-1, 400], ["all", 5e-4, 200]]},
+        small=FEW_STEPS,
+    ),
+    "answers_settings": Experiment(
+        "5-beyond-classification",
+        "tune_answers",
+        {
+            "settings": settings("all", (1.5e-4, 3e-4, 6e-4), (160,))
+            + settings("question word only", (1.5e-4, 3e-4, 6e-4), (160,))
+        },
+        small=FEW_STEPS,
+        seeds=(0,),
+    ),
+    "answers": Experiment(
+        "5-beyond-classification",
+        "compare_answers",
+        {"settings": [["question word only", 1.5e-4, 160], ["all", 1.5e-4, 160]]},
+        small=FEW_STEPS,
+    ),
 }
 
 

@@ -99,6 +99,15 @@ def labels_record(tuned_few: float, random_few: float, tuned_many: float, frozen
     return {"AG News": SimpleNamespace(rows=rows)}
 
 
+def scores_of_names(always_accuracy: float = 0.88, always_f1: float = 0.0, looked_up: float = 0.45) -> dict:
+    """Lesson 5: the table of the names."""
+    return {
+        "always O": {"token accuracy": always_accuracy, "F1": always_f1},
+        "looked up": {"F1": looked_up},
+        "your own run": {"F1": 0.8},
+    }
+
+
 CLAIMS = {
     "1-attention": {
         "toy-claim": (
@@ -644,85 +653,149 @@ CLAIMS = {
         ),
     },
     "5-beyond-classification": {
-        "toy-back-claim": (
+        "names-before-claim": (
             {
                 "toy_names": [("LOC", 2, 3), ("LOC", 4, 4)],
                 "names_by_loop": [("LOC", 2, 3), ("LOC", 4, 4)],
                 "names_by_library": [("LOC", 2, 3), ("LOC", 4, 4)],
                 "names_without_b": [("LOC", 2, 4)],
-            },
-            [
-                {"names_by_loop": [("LOC", 2, 4)]},
-                {"names_by_library": [("LOC", 2, 4)]},
-                {"names_without_b": [("LOC", 2, 3), ("LOC", 4, 4)]},
-            ],
-        ),
-        "toy-span-claim": (
-            {"likely_start": 5, "likely_end": 3, "span_by_loop": (2, 3), "span_by_matrix": (2, 3)},
-            [
-                {"likely_end": 5},
-                {"span_by_matrix": (5, 3)},
-                {"span_by_loop": (5, 5), "span_by_matrix": (5, 5)},
-            ],
-        ),
-        "round-trip-claim": (
-            {"lost": 0, "invented": 0, "longest_text": 95, "MAX_LENGTH": 128},
-            [{"lost": 1}, {"invented": 1}, {"longest_text": 128}],
-        ),
-        "collate-claim": ({"four": {"labels": ONE}, "four_by_library": {"labels": ONE}}, [{"four": {"labels": TWO}}]),
-        "names-loss-claim": (
-            {
-                "last_hidden": ONE,
-                "names_shape": (2, 3),
+                "lenient_names": [("LOC", 1, 1)],
+                "strict_names": [],
+                "lost": 0,
+                "invented": 0,
+                "longest_text": 95,
+                "MAX_LENGTH": 128,
                 "names_logits": ONE,
                 "logits_by_hand": ONE,
                 "names_loss": torch.tensor(2.2),
                 "loss_by_hand": torch.tensor(2.2),
             },
-            [{"names_shape": (2, 4)}, {"logits_by_hand": TWO}, {"loss_by_hand": torch.tensor(2.3)}],
-        ),
-        "always-o-claim": ({"always_o": 0.88}, [{"always_o": 0.8}]),
-        "evaluate-names-claim": (
-            {"names_f1": 0.8, "names_f1_by_library": 0.8, "untrained_names_f1": 0.01},
             [
-                {"names_f1_by_library": 0.81},
-                {"names_f1": 0.69, "names_f1_by_library": 0.69},
-                {"untrained_names_f1": 0.3},
+                {"names_by_loop": [("LOC", 2, 4)]},
+                {"names_by_library": [("LOC", 2, 4)]},
+                {"names_without_b": [("LOC", 2, 3), ("LOC", 4, 4)]},
+                {"lenient_names": []},
+                {"lost": 1},
+                {"invented": 1},
+                {"longest_text": 128},
+                {"logits_by_hand": TWO},
+                {"loss_by_hand": torch.tensor(2.3)},
             ],
         ),
-        "seen-names-claim": (
-            {"seen_recall": 0.95, "new_recall": 0.73},
-            [{"seen_recall": 0.7}, {"new_recall": 0.4}],
+        "names-claim": (
+            {
+                "names_scores": scores_of_names(),
+                "f1_by_library": 0.8,
+                "recorded_f1": {"frozen": [0.3, 0.32, 0.31], "all": [0.79, 0.8, 0.81]},
+                "room": 0.06,
+                "new_recall": 0.7,
+                "context_effect": 0.2,
+                "name_effect": 0.3,
+            },
+            [
+                {"f1_by_library": 0.81},
+                {"names_scores": scores_of_names(always_accuracy=0.8)},
+                {"names_scores": scores_of_names(always_f1=0.1)},
+                {"names_scores": scores_of_names(looked_up=0.7)},
+                {"recorded_f1": {"all": [0.9, 0.91, 0.92]}},
+                {"recorded_f1": {"all": [0.7, 0.71, 0.72]}},
+                {"new_recall": 0.3},
+                {"context_effect": 0.0},
+                {"name_effect": -0.1},
+            ],
+        ),
+        "names-save-claim": (
+            {
+                "loaded_labels": ["O", "B-LOC"],
+                "tag_names": ["O", "B-LOC"],
+                "tags_before": [["O", "B-LOC"]],
+                "tags_after": [["O", "B-LOC"]],
+            },
+            [{"loaded_labels": ["LABEL_0", "LABEL_1"]}, {"tags_after": [["O", "O"]]}],
+        ),
+        "answers-claim": (
+            {
+                "likely_start": 5,
+                "likely_end": 3,
+                "span_by_loop": (2, 3),
+                "span_by_matrix": (2, 3),
+                "constants": FOUR,
+                "answers_scores": {
+                    "name or number": {"EM": 0.3},
+                    "untrained": {"EM": 0.02},
+                    "your own run": {"EM": 0.7},
+                },
+                "recorded_em": {"question word only": [0.4], "all": [0.69, 0.7, 0.72]},
+                "answers_room": 0.1,
+                "invalid_before": [1, 2, 3],
+                "invalid_after": [1],
+                "altered_scores": {"whole": {"EM": 0.7}, "question word": {"EM": 0.3}, "another question": {"EM": 0.1}},
+            },
+            [
+                {"likely_end": 5},
+                {"span_by_matrix": (5, 3)},
+                {"span_by_loop": (5, 5), "span_by_matrix": (5, 5)},
+                {"constants": torch.tensor([1.0, 1.0, 2.0])},
+                {
+                    "answers_scores": {
+                        "name or number": {"EM": 0.6},
+                        "untrained": {"EM": 0.02},
+                        "your own run": {"EM": 0.7},
+                    }
+                },
+                {
+                    "answers_scores": {
+                        "name or number": {"EM": 0.1},
+                        "untrained": {"EM": 0.02},
+                        "your own run": {"EM": 0.45},
+                    },
+                    "recorded_em": {"all": [0.45]},
+                },
+                {
+                    "answers_scores": {
+                        "name or number": {"EM": 0.3},
+                        "untrained": {"EM": 0.3},
+                        "your own run": {"EM": 0.7},
+                    }
+                },
+                {"recorded_em": {"all": [0.9, 0.91]}},
+                {"recorded_em": {"all": [0.5, 0.51]}},
+                {"invalid_after": [1, 2, 3]},
+                {
+                    "altered_scores": {
+                        "whole": {"EM": 0.35},
+                        "question word": {"EM": 0.3},
+                        "another question": {"EM": 0.1},
+                    }
+                },
+                {
+                    "altered_scores": {
+                        "whole": {"EM": 0.7},
+                        "question word": {"EM": 0.1},
+                        "another question": {"EM": 0.2},
+                    }
+                },
+            ],
         ),
         "answers-trip-claim": (
-            {"lost_answers": 0, "longest_answer": 12},
-            [{"lost_answers": 1}, {"longest_answer": 21}],
-        ),
-        "baseline-claim": (
             {
-                "vector_shapes": ((200, 384), (418, 384)),
-                "wanted_shapes": ((200, 384), (418, 384)),
-                "right_sentence": 0.88,
-                "by_chance": 0.49,
-                "oracle_f1": 0.23,
+                "lost_answers": 0,
+                "longest_answer": 12,
+                "answers_loss": torch.tensor(4.1),
+                "answers_loss_by_hand": torch.tensor(4.1),
             },
-            [{"vector_shapes": ((200, 384), (200, 384))}, {"right_sentence": 0.5}, {"oracle_f1": 0.4}],
+            [{"lost_answers": 1}, {"longest_answer": 21}, {"answers_loss_by_hand": torch.tensor(8.2)}],
         ),
-        "answers-loss-claim": (
-            {"answers_loss": torch.tensor(4.1), "answers_loss_by_hand": torch.tensor(4.1)},
-            [{"answers_loss_by_hand": torch.tensor(8.2)}],
+        "windows-claim": (
+            {"windows_scores": {"the short text alone": {"EM": 0.7}, "the long text at once": {"EM": 0.4}}},
+            [{"windows_scores": {"the short text alone": {"EM": 0.4}, "the long text at once": {"EM": 0.4}}}],
         ),
-        "evaluate-answers-claim": (
-            {"answer_em": 0.7, "answer_f1": 0.85, "baseline_f1": 0.2, "untrained_answer_f1": 0.08},
-            [{"answer_em": 0.4}, {"answer_f1": 0.64}, {"baseline_f1": 0.5}, {"untrained_answer_f1": 0.4}],
-        ),
-        "heads-claim": (
-            {
-                "same_names": True,
-                "only_sequence": ["bert.pooler.dense.bias", "bert.pooler.dense.weight"],
-                "largest_difference": 0.0,
-            },
-            [{"same_names": False}, {"only_sequence": []}, {"largest_difference": 1e-6}],
+        "bodies-claim": (
+            {"bodies_f1": {"its own": 0.8, "the answers'": 0.1, "the pre-trained": 0.1}},
+            [
+                {"bodies_f1": {"its own": 0.8, "the answers'": 0.6, "the pre-trained": 0.1}},
+                {"bodies_f1": {"its own": 0.8, "the answers'": 0.1, "the pre-trained": 0.6}},
+            ],
         ),
     },
     "6-faster-and-bigger": {

@@ -61,8 +61,10 @@ SMALLER = {
             LOAD_QUESTIONS,
             LOAD_QUESTIONS + "\ntrain_questions, test_questions = train_questions[:160], test_questions[:48]",
         ),
-        ("NAMES_STEPS, NAMES_RATE = 240,", "NAMES_STEPS, NAMES_RATE = 3,"),
+        ("NAMES_STEPS, NAMES_RATE = 200,", "NAMES_STEPS, NAMES_RATE = 3,"),
         ("ANSWERS_STEPS, ANSWERS_RATE = 160,", "ANSWERS_STEPS, ANSWERS_RATE = 3,"),
+        ("swapped_texts(SEED, count=60)", "swapped_texts(SEED, count=4)"),
+        ("long_questions(test_questions[:40])", "long_questions(test_questions[:6])"),
     ],
     "6-faster-and-bigger": [
         ("TIMED = 2 ", "TIMED = 1 "),

@@ -224,7 +224,8 @@ def test_a_committed_record_is_of_the_lesson_as_it_is(path, true_record):
     experiment = true_record.EXPERIMENTS[path.stem]
     assert content["lesson"] == experiment.lesson
     assert content["code"] == true_record.code_hash(experiment), f"record it anew: record.py {path.stem}"
-    assert {row["seed"] for row in content["rows"]} == set(experiment.seeds) and len(experiment.seeds) >= 3
+    fewest = 1 if path.stem.endswith("_settings") else 3  # what only chooses a setting is no result
+    assert {row["seed"] for row in content["rows"]} == set(experiment.seeds) and len(experiment.seeds) >= fewest
     assert path.stem in content["command"] and re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"])
 
 

@@ -1145,7 +1145,7 @@ def draw_column(
 
 def widths_of(tokens: Sequence[str], padding: float) -> list[float]:
     """How wide the box of each token is; dots have none."""
-    return [14 if token == "\u2026" else 12 * len(token) + padding for token in tokens]
+    return [20 if token == "\u2026" else 12 * len(token) + padding for token in tokens]
 
 
 def three_heads() -> Drawing:
@@ -1186,7 +1186,7 @@ def three_heads() -> Drawing:
     tokens = ("[CLS]", "\u2026", "founder", ",", "lu", "##o", "ting", "##bai")
     tags = ("", "", "O", "O", "B-PER", "", "I-PER", "")
     widths = widths_of(tokens, 4)
-    widths[3:7] = 28, 70, 44, 64  # as wide as their tags, and room for ##o
+    widths[3:7] = 24, 70, 44, 60  # as wide as their tags, and room for ##o
     places = draw_column(page, names, "Names", GREEN, loss, tokens, widths)
     for token, tag, (x, width) in zip(tokens, tags, places, strict=True):
         if token == "\u2026":
@@ -1206,8 +1206,8 @@ def three_heads() -> Drawing:
 
     loss = ("loss: cross-entropy over $T$ places,", "twice: for start and for end")
     tokens = ("[CLS]", "who", "\u2026", "?", "[SEP]", "\u2026", "lu", "##o", "ting", "##bai", "[SEP]")
-    widths = widths_of(tokens, 4)
-    widths[1] = widths[7] = 46  # room for wide letters
+    widths = widths_of(tokens, 3)
+    widths[1] = widths[7] = 45  # room for wide letters
     boxes = draw_column(page, answers, "Answers", PURPLE, loss, tokens, widths)
     places = [x for x, _ in boxes]
     for i, (x, width) in enumerate(boxes):
@@ -1221,6 +1221,8 @@ def three_heads() -> Drawing:
     for i, name in ((6, "start"), (9, "end")):
         page.arrow((places[i], 168), (places[i], 198), width=4)
         page.text(places[i], 152, name, 22, bold=True)
+    page.text(710, 138, "the labels are", 20, "start")
+    page.text(710, 163, "two positions", 20, "start")
     page.text((places[6] + places[9]) / 2, 124, "Luo Tingbai", 22, bold=True)
     for first, last, segment in ((0, 4, 0), (5, 10, 1)):
         ends = boxes[first][0] - boxes[first][1] / 2, boxes[last][0] + boxes[last][1] / 2
@@ -1256,14 +1258,14 @@ def span_grid() -> Drawing:
         "span is framed in orange: row Ada, column Obi, 4.4.",
     )
     size, left, top = 84, 246, 140
-    page.text(left + 3 * size, 32, "last word, with its end score $e_j$", 22, bold=True)
+    page.text(left + 3 * size, 24, "last word, with its end score $e_j$", 22, bold=True)
     page.text(24, 70, "first word,", 22, "start", bold=True)
     page.text(24, 100, "with its start", 22, "start", bold=True)
     page.text(24, 130, "score $s_i$", 22, "start", bold=True)
     best = max(s + e for i, s in enumerate(STARTS) for e in ENDS[i:])
     for k, word in enumerate(SPAN_WORDS):
         middle = size * (k + 0.5)
-        page.text(left + middle, 70, word, 24)
+        page.text(left + middle, 63, word, 24)
         draw_score(page, left + middle, 108, ENDS[k], ENDS[k] == max(ENDS))
         page.text(148, top + middle, word, 24, "end")
         draw_score(page, 205, top + middle, STARTS[k], STARTS[k] == max(STARTS))
@@ -1272,7 +1274,7 @@ def span_grid() -> Drawing:
             x, y, total = left + size * (j + 0.5), top + size * (i + 0.5), start + end
             fill = tint(BLUE, 0.04 + 0.96 * (total / best) ** 2) if i <= j else GREY
             page.rectangle(x - size / 2, y - size / 2, size, size, fill, line=1.2, radius=0)
-            page.text(x, y, f"{total:.1f}", 24, colour=ink_on(fill) if i <= j else "#555555", struck=i > j)
+            page.text(x, y, f"{total:.1f}", 24, colour=ink_on(fill), struck=i > j)
     page.frame(left + 3 * size, top + 2 * size, size, size, ORANGE, 8)
     page.frame(left + 3 * size, top + 5 * size, size, size, VERMILLION, 5, dash="10 6")
 
@@ -1283,7 +1285,7 @@ def span_grid() -> Drawing:
     page.text(896, 248, "the best valid span:", 22, "start")
     page.text(896, 278, "Ada Obi", 24, "start", bold=True)
     page.rectangle(807, 345, 66, 66, GREY, edge=None, radius=0)
-    page.text(840, 378, "4.6", 24, colour="#555555", struck=True)
+    page.text(840, 378, "4.6", 24, struck=True)
     page.frame(807, 345, 66, 66, VERMILLION, 5, dash="10 6")
     page.text(896, 350, "the largest of all:", 22, "start")
     page.text(896, 380, "the end lies", 22, "start")
@@ -1306,14 +1308,14 @@ def windows() -> Drawing:
     page = Drawing(
         "windows",
         "A long text read in windows that overlap, and why their scores are hard to compare",
-        "On top, a long bar, a text of about 400 pieces, with a short orange piece, the answer. Below, five windows, "
+        "On top, a long bar, the text, with a short orange piece, the answer. Below, five windows, "
         "each with the question in front, each a stretch of the text, 128 pieces with the question, shifted so that "
         "neighbours share 48 pieces, which are hatched. The answer stands whole in the second window and in the "
         "third. Beside each window two made-up numbers: the best span's sum, 7.1, 4.0, 3.2, 5.5 and 4.6, and its "
         "probability in this window, 0.90, 0.80, 0.30, 0.95 and 0.40. The largest of each are ringed: the first window "
         "and the fourth, and neither holds the answer. Below: within a window differences mean something; between "
-        "windows they do not, because each window shares out a whole 1, and adding 5 to all scores of a window "
-        "changes nothing in it.",
+        "windows they do not, because each window shares out a whole 1, and adding 5 to all start "
+        "logits of a window changes nothing in it.",
     )
     start, scale, high = 250, 1.42, 38
     stretch = WINDOW_PIECES - QUESTION_PIECES
@@ -1324,7 +1326,6 @@ def windows() -> Drawing:
 
     page.box(place(TEXT_PIECES / 2), 62, scale * TEXT_PIECES, high, "", tint(BLUE, 0.25), radius=0)
     page.text(place(0) + 8, 62, "the text", 20, "start")
-    page.text(place(TEXT_PIECES) - 8, 62, "about 400 pieces", 20, "end")
     page.rectangle(place(ANSWER_AT[0]), 43, scale * (ANSWER_AT[1] - ANSWER_AT[0]), high, ORANGE, line=3, radius=0)
     page.text(place(sum(ANSWER_AT) / 2), 24, "answer", 22, bold=True)
     page.text(146, 118, "128 pieces with the question", 20, "start")
@@ -1362,7 +1363,7 @@ def windows() -> Drawing:
     page.rectangle(506, 528, 684, 137, tint(VERMILLION, 0.2), edge=None, radius=12)
     page.text(526, 556, "Between windows", 24, "start", bold=True)
     page.text(526, 592, "each shares out a whole 1, and adding 5 to all", 22, "start")
-    page.text(526, 624, "scores of a window changes nothing in it", 22, "start")
+    page.text(526, 624, "start logits of a window changes nothing in it", 22, "start")
     return page
 
 
