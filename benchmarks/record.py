@@ -158,6 +158,33 @@ EXPERIMENTS = {
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
+    "tricks": Experiment(
+        "3-bert",
+        "tricks",
+        {
+            "without": ["fewer blocks", "frozen word vectors", "bias from frequencies", "identity in the head"],
+            "bodies": ["loaded", "all random"],
+            "rates": [4e-4, 1.2e-3],
+            "steps": 30,
+        },
+        small={"without": ["fewer blocks"], "bodies": ["loaded"], "rates": [1.2e-3], "steps": 2},
+    ),
+    "blanks_sample": Experiment(
+        "3-bert",
+        "blanks",
+        {
+            "bodies": ["loaded", "random layers", "all random"],
+            "steps": {"loaded": [120], "random layers": [120], "all random": [120]},
+        },
+        small={"bodies": ["loaded"], "steps": {"loaded": [2]}},
+    ),
+    "blanks_ag": Experiment(
+        "3-bert",
+        "blanks",
+        {"bodies": ["loaded"], "steps": {"loaded": [30, 120, 480]}},
+        small={"bodies": ["loaded"], "steps": {"loaded": [2]}},
+        on_ag_news=True,
+    ),
 }
 
 
