@@ -906,6 +906,7 @@ EACH_WRONG = {
         ("four letters or more", {"my_quiz": lambda texts, dice: quiz(texts, dice, short=True)}),
         ("the same word is asked", {"my_quiz": lambda texts, dice: quiz(texts, dice, first=True)}),
         ("is no word of its text", {"my_quiz": lambda texts, dice: [(q, a.upper()) for q, a in quiz(texts, dice)]}),
+    ],
     (FOUR, 1): [
         ("unpad returned Tensor, not a list of lists", {"unpad": lambda ids, mask: ids}),
         ("nothing is taken out", {"unpad": lambda ids, mask: ids.tolist()}),
