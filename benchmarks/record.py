@@ -75,6 +75,7 @@ SETTINGS = {
     "frozen, mean": [0.1, 1, 10, 100],
     "fine-tuned": [1e-4],
 }
+BODIES = ["loaded", "loaded, frozen", "random blocks", "random tables", "all random"]  # of lesson 3
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -158,6 +159,14 @@ EXPERIMENTS = {
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
+    "blank_rates": Experiment(
+        "3-bert",
+        "try_settings",
+        {"bodies": BODIES, "rates": [2e-4, 4e-4, 8e-4, 1.6e-3], "without": [None], "steps": 120},
+        small={"bodies": ["loaded"], "rates": [4e-4], "without": [None], "steps": 2},
+        seeds=(0,),
+        apart="rates",
+    ),
     "tricks": Experiment(
         "3-bert",
         "tricks",
