@@ -75,7 +75,16 @@ SETTINGS = {
     "frozen, mean": [0.1, 1, 10, 100],
     "fine-tuned": [1e-4],
 }
-BODIES = ["loaded", "loaded, frozen", "random blocks", "random tables", "all random"]  # of lesson 3
+# Of lesson 3: each body with the rate that "blank_rates" finds best for it
+BODIES = {
+    "loaded": 4e-4,
+    "loaded, frozen": 8e-4,
+    "random blocks": 4e-4,
+    "random tables": 2e-4,
+    "all random": 2e-4,
+}
+TRICKS = [None, "fewer blocks", "frozen tables", "bias from frequencies", "identity in the head"]
+COUNTING = ["always the most frequent", "left neighbour", "both neighbours"]
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -162,7 +171,7 @@ EXPERIMENTS = {
     "blank_rates": Experiment(
         "3-bert",
         "try_settings",
-        {"bodies": BODIES, "rates": [2e-4, 4e-4, 8e-4, 1.6e-3], "without": [None], "steps": 120},
+        {"bodies": [*BODIES], "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3], "without": [None], "steps": 120},
         small={"bodies": ["loaded"], "rates": [4e-4], "without": [None], "steps": 2},
         seeds=(0,),
         apart="rates",
@@ -178,20 +187,23 @@ EXPERIMENTS = {
         },
         small={"without": ["fewer blocks"], "bodies": ["loaded"], "rates": [1.2e-3], "steps": 2},
     ),
+    "tricks": Experiment(
+        "3-bert",
+        "try_settings",
+        {"bodies": ["loaded"], "rates": [4e-4], "without": TRICKS, "steps": 30},
+        small={"bodies": ["loaded"], "rates": [4e-4], "without": ["fewer blocks"], "steps": 2},
+    ),
     "blanks_sample": Experiment(
         "3-bert",
         "blanks",
-        {
-            "bodies": ["loaded", "random layers", "all random"],
-            "steps": {"loaded": [120], "random layers": [120], "all random": [120]},
-        },
-        small={"bodies": ["loaded"], "steps": {"loaded": [2]}},
+        {"runs": [[body, rate, 120] for body, rate in BODIES.items()]},
+        small={"runs": [["loaded", 4e-4, 2]]},
     ),
     "blanks_ag": Experiment(
         "3-bert",
         "blanks",
-        {"bodies": ["loaded"], "steps": {"loaded": [30, 120, 480]}},
-        small={"bodies": ["loaded"], "steps": {"loaded": [2]}},
+        {"runs": [[name, None, 0] for name in COUNTING] + [["loaded", BODIES["loaded"], n] for n in (30, 120, 480)]},
+        small={"runs": [["both neighbours", None, 0], ["loaded", 4e-4, 2]]},
         on_ag_news=True,
     ),
 }

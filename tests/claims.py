@@ -98,6 +98,22 @@ CONTROLS = {
 BROKEN = [{"loss": 7.4}, {"[MASK]": 0.07}, {"kept": 0.1}, {GROUPS[0]: 0.1}, {"[MASK]": 0.3}]
 
 
+SENSE_GAPS = {
+    "the word": torch.tensor([0.0, 0.06, 0.08]),
+    "company": torch.tensor([0.0, 0.0, 0.02]),
+    "the": torch.tensor([0.0, -0.02, 0.08]),
+    ".": torch.tensor([0.0, 0.01, 0.1]),
+}
+
+
+def losses_after(steps: int, *losses: float) -> list[dict]:
+    """Recorded trainings of so many steps, which ended with these losses."""
+    return [{"steps": steps, "loss at blanks": loss} for loss in losses or (5.0,)]
+
+
+TOKEN_RUNS = {30: losses_after(30, 6.6, 6.5), 120: losses_after(120, 5.6, 5.5), 480: losses_after(480, 4.8, 4.9)}
+
+
 # lesson 4
 def ends_of_rates(changed: dict[float, float] | None = None) -> dict[float, list[dict]]:
     """How the recorded trainings with each rate end: two seeds each."""
@@ -440,19 +456,16 @@ CLAIMS = {
                 "embedded_by_hand": ONE,
                 "states": [ONE],
                 "senses": ["court"],
+                "tokens": ("the word", "company", "the", "."),
                 "half": 1,
                 "gaps": {("court", "the word"): torch.tensor([0.0, 0.09, 0.11])},
-                "mean_gap": {
-                    "the word": torch.tensor([0.0, 0.09, 0.11]),
-                    "the": torch.tensor([-0.04, -0.02, 0.11]),
-                    ".": torch.tensor([0.0, 0.02, 0.14]),
-                },
+                "mean_gap": SENSE_GAPS,
             },
             [
                 {"states": [TWO]},
                 {"gaps": {("court", "the word"): torch.tensor([0.1, 0.09, 0.11])}},
-                {"gaps": {("court", "the word"): torch.tensor([0.0, 0.01, 0.11])}},
-                {"mean_gap": dict.fromkeys(("the word", "the", "."), torch.tensor([0.0, 0.09, 0.11]))},
+                {"mean_gap": SENSE_GAPS | {".": torch.tensor([0.0, 0.06, 0.14])}},
+                {"mean_gap": SENSE_GAPS | {"company": torch.tensor([0.0, 0.02, 0.1])}},
             ],
         ),
         "mask-claim": (
@@ -525,19 +538,27 @@ CLAIMS = {
                 {"spread": {"loaded": [0.14, 0.15, 0.16], "random layers": [0.11]}},
             ],
         ),
+        "rates-claim": (
+            {
+                "best_rate": {"loaded": 4e-4},
+                "RATES": {"loaded": 4e-4},
+                "rates": [2e-4, 4e-4, 8e-4],
+                "live": SimpleNamespace(row={"rate": 4e-4}),
+            },
+            [
+                {"best_rate": {"loaded": 2e-4}},
+                {"live": SimpleNamespace(row={"rate": 2e-4})},
+                {"rates": [4e-4, 8e-4]},
+                {"rates": [2e-4, 4e-4]},
+            ],
+        ),
         "tokens-claim": (
-            {"pairwise": itertools.pairwise, "curve": {30: [6.6, 6.5], 120: [5.6, 5.5], 480: [4.8, 4.9]}},
-            [{"curve": {30: [6.6, 6.5], 120: [5.6, 5.5], 480: [4.8, 5.7]}}],
+            {"pairwise": itertools.pairwise, "runs": {"left neighbour": losses_after(0), **TOKEN_RUNS}},
+            [{"runs": TOKEN_RUNS | {480: losses_after(480, 4.8, 5.7)}}],
         ),
         "heads-claim": (
-            {
-                "usual": 6.0,
-                "again": 6.0,
-                "harm": torch.zeros(4, 12),
-                "to_previous": torch.full((4, 12), 0.9),
-                "to_cls": torch.zeros(4, 12),
-            },
-            [{"again": 6.01}, {"harm": torch.zeros(12, 4)}, {"to_previous": torch.full((4, 12), 0.4)}],
+            {"usual": ONE, "again": ONE, "to_previous": torch.full((48,), 0.9)},
+            [{"again": ONE + 0.01}, {"to_previous": torch.full((48,), 0.4)}],
         ),
         "formula-claim": (
             {
@@ -550,13 +571,8 @@ CLAIMS = {
             ],
         ),
         "bill-claim": (
-            {"bert_tokens": 42_598_400_000, "ratio": 200_000, "pretraining_operations": 2e19, "is_news": True},
-            [
-                {"bert_tokens": 42_598_400_001},
-                {"ratio": 90_000},
-                {"ratio": 70_000, "is_news": False},
-                {"pretraining_operations": 2e22},
-            ],
+            {"ratio": 200_000, "is_news": True},
+            [{"ratio": 90_000}, {"ratio": 70_000, "is_news": False}],
         ),
     },
     "4-bert-classification": {
