@@ -178,17 +178,6 @@ EXPERIMENTS = {
     ),
     "tricks": Experiment(
         "3-bert",
-        "tricks",
-        {
-            "without": ["fewer blocks", "frozen word vectors", "bias from frequencies", "identity in the head"],
-            "bodies": ["loaded", "all random"],
-            "rates": [4e-4, 1.2e-3],
-            "steps": 30,
-        },
-        small={"without": ["fewer blocks"], "bodies": ["loaded"], "rates": [1.2e-3], "steps": 2},
-    ),
-    "tricks": Experiment(
-        "3-bert",
         "try_settings",
         {"bodies": ["loaded"], "rates": [4e-4], "without": TRICKS, "steps": 30},
         small={"bodies": ["loaded"], "rates": [4e-4], "without": ["fewer blocks"], "steps": 2},
