@@ -171,7 +171,7 @@ EXPERIMENTS = {
     "blank_rates": Experiment(
         "3-bert",
         "try_settings",
-        {"bodies": [*BODIES], "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3], "without": [None], "steps": 120},
+        {"bodies": [*BODIES], "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3], "without": [None], "steps": 120},
         small={"bodies": ["loaded"], "rates": [4e-4], "without": [None], "steps": 2},
         seeds=(0,),
         apart="rates",
@@ -193,6 +193,14 @@ EXPERIMENTS = {
         "blanks",
         {"runs": [[name, None, 0] for name in COUNTING] + [["loaded", BODIES["loaded"], n] for n in (30, 120, 480)]},
         small={"runs": [["both neighbours", None, 0], ["loaded", 4e-4, 2]]},
+        on_ag_news=True,
+    ),
+    "blanks_ag_long": Experiment(
+        "3-bert",
+        "blanks",
+        {"runs": [["loaded", BODIES["loaded"], 1872]]},  # about as many texts as --news holds in our measurements
+        small={"runs": [["loaded", 4e-4, 2]]},
+        seeds=(0,),
         on_ag_news=True,
     ),
 }
