@@ -78,7 +78,7 @@ SETTINGS = {
 # Of lesson 3: each body with the rate that "blank_rates" finds best for it
 BODIES = {
     "loaded": 4e-4,
-    "loaded, frozen": 8e-4,
+    "loaded, frozen": 1.6e-3,
     "random blocks": 4e-4,
     "random tables": 2e-4,
     "all random": 2e-4,
