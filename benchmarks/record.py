@@ -171,7 +171,12 @@ EXPERIMENTS = {
     "blank_rates": Experiment(
         "3-bert",
         "try_settings",
-        {"bodies": [*BODIES], "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3], "without": [None], "steps": 120},
+        {
+            "bodies": [*BODIES],
+            "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3, 6.4e-3],
+            "without": [None],
+            "steps": 120,
+        },
         small={"bodies": ["loaded"], "rates": [4e-4], "without": [None], "steps": 2},
         seeds=(0,),
         apart="rates",

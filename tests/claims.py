@@ -85,19 +85,16 @@ CONTROLS = {
     "GROUPS": GROUPS,
     "is_news": True,
     "record": True,
-    "spread": {"loaded": [0.14, 0.15, 0.16], "random layers": [0.03, 0.04, 0.05]},
-    "trained": {"loss": 6.0, "[MASK]": 0.15, "kept": 0.7, GROUPS[0]: 0.45, GROUPS[1]: 0.02},
-    "COUNTING": ("always the most frequent", "left neighbour", "both neighbours"),
+    "spread": {"loaded": {"[MASK]": [0.14, 0.15, 0.16]}, "random blocks": {"[MASK]": [0.03, 0.04, 0.05]}},
+    "trained": {"loss at blanks": 6.0, "[MASK]": 0.15, "kept": 0.7, GROUPS[0]: 0.45, GROUPS[1]: 0.02},
     "counting": {
         "always the most frequent": (0.04, 7.8),
         "left neighbour": (0.07, 7.6),
         "both neighbours": (0.12, 7.3),
     },
-    "row_of": lambda share, loss: {"loss": loss, "[MASK]": share},
+    "row_of": lambda found: {"loss at blanks": found[1], "[MASK]": found[0]},
 }
-BROKEN = [{"loss": 7.4}, {"[MASK]": 0.07}, {"kept": 0.1}, {GROUPS[0]: 0.1}, {"[MASK]": 0.3}]
-
-
+BROKEN = [{"loss at blanks": 7.4}, {"[MASK]": 0.07}, {"kept": 0.5}, {GROUPS[0]: 0.1}, {"[MASK]": 0.3}]
 SENSE_GAPS = {
     "the word": torch.tensor([0.0, 0.06, 0.08]),
     "company": torch.tensor([0.0, 0.0, 0.02]),
@@ -535,19 +532,19 @@ CLAIMS = {
             [
                 *({"trained": CONTROLS["trained"] | change} for change in BROKEN),
                 {"counting": CONTROLS["counting"] | {"both neighbours": (0.07, 7.3)}},
-                {"spread": {"loaded": [0.14, 0.15, 0.16], "random layers": [0.11]}},
+                {"spread": {"loaded": {"[MASK]": [0.14, 0.15, 0.16]}, "random blocks": {"[MASK]": [0.11]}}},
             ],
         ),
         "rates-claim": (
             {
+                "torchnlp": SimpleNamespace(recorded=lambda name: SimpleNamespace(rows=losses_after(0))),
+                "live": SimpleNamespace(row={"body": "loaded", "rate": 4e-4}),
                 "best_rate": {"loaded": 4e-4},
-                "RATES": {"loaded": 4e-4},
                 "rates": [2e-4, 4e-4, 8e-4],
-                "live": SimpleNamespace(row={"rate": 4e-4}),
+                "tried": {("loaded", 2e-4): 7.1, ("loaded", 4e-4): 7.0, ("loaded", 8e-4): 7.05},
             },
             [
-                {"best_rate": {"loaded": 2e-4}},
-                {"live": SimpleNamespace(row={"rate": 2e-4})},
+                {"live": SimpleNamespace(row={"body": "loaded", "rate": 8e-4})},
                 {"rates": [4e-4, 8e-4]},
                 {"rates": [2e-4, 4e-4]},
             ],

@@ -809,8 +809,8 @@ def bert() -> Drawing:
         "are looked up, of the word piece in a table V, D, of the position in P, D, and of the segment in 2, D; their "
         "sum is normalised: B, T, D. L blocks follow, in which every token looks at all others: B, T, D. All this is "
         "the body and is kept. On top there are two frames. Left, pre-training: over each of N chosen places a dense "
-        "layer with GELU and LayerNorm, then the product with the word vectors, the same table as below (dashed line), plus a "
-        "bias, N, V; over CLS the pooler and the next-sentence layer, B, 2. Right, fine-tuning: both heads are "
+        "layer with GELU and LayerNorm, then the product with the word vectors, the same table as below (dashed line), "
+        "plus a bias, N, V; over CLS the pooler and the next-sentence layer, B, 2. Right, fine-tuning: both heads are "
         "crossed out and thrown away; the pooler is kept, and on it stands one new, random layer, B, C.",
     )
     page.rectangle(10, 10, 602, 304, PALE, edge=None, radius=12)
