@@ -78,7 +78,7 @@ SETTINGS = {
 # Of lesson 3: each body with the rate that "blank_rates" finds best for it
 BODIES = {
     "loaded": 4e-4,
-    "loaded, frozen": 1.6e-3,
+    "loaded, frozen": 1.28e-2,
     "random blocks": 4e-4,
     "random tables": 2e-4,
     "all random": 2e-4,
@@ -173,7 +173,7 @@ EXPERIMENTS = {
         "try_settings",
         {
             "bodies": [*BODIES],
-            "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3, 6.4e-3],
+            "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3, 6.4e-3, 1.28e-2, 2.56e-2],
             "without": [None],
             "steps": 120,
         },
