@@ -111,6 +111,10 @@ def losses_after(steps: int, *losses: float) -> list[dict]:
 TOKEN_RUNS = {30: losses_after(30, 6.6, 6.5), 120: losses_after(120, 5.6, 5.5), 480: losses_after(480, 4.8, 4.9)}
 
 
+RATE_ROW = {"body": "all random", "steps": 120, "rate": 2e-4}
+RATES_TRIED = {("loaded", 4e-4): 7.0, ("all random", 2e-4): 7.97, ("all random", 4e-4): 7.95}
+
+
 # lesson 4
 def ends_of_rates(changed: dict[float, float] | None = None) -> dict[float, list[dict]]:
     """How the recorded trainings with each rate end: two seeds each."""
@@ -537,16 +541,18 @@ CLAIMS = {
         ),
         "rates-claim": (
             {
-                "torchnlp": SimpleNamespace(recorded=lambda name: SimpleNamespace(rows=losses_after(0))),
-                "live": SimpleNamespace(row={"body": "loaded", "rate": 4e-4}),
-                "best_rate": {"loaded": 4e-4},
+                "torchnlp": SimpleNamespace(recorded=lambda name: SimpleNamespace(rows=[RATE_ROW])),
+                "live": SimpleNamespace(row={"rate": 4e-4}),
+                "best_rate": {"loaded": 4e-4, "all random": 4e-4},
                 "rates": [2e-4, 4e-4, 8e-4],
-                "tried": {("loaded", 2e-4): 7.1, ("loaded", 4e-4): 7.0, ("loaded", 8e-4): 7.05},
+                "tried": RATES_TRIED,
             },
             [
-                {"live": SimpleNamespace(row={"body": "loaded", "rate": 8e-4})},
+                {"tried": RATES_TRIED | {("all random", 2e-4): 8.1}},
+                {"live": SimpleNamespace(row={"rate": 8e-4})},
                 {"rates": [4e-4, 8e-4]},
                 {"rates": [2e-4, 4e-4]},
+                {"tried": RATES_TRIED | {("all random", 4e-4): 7.8, ("all random", 2e-4): 7.8}},
             ],
         ),
         "tokens-claim": (
