@@ -75,6 +75,16 @@ SETTINGS = {
     "frozen, mean": [0.1, 1, 10, 100],
     "fine-tuned": [1e-4],
 }
+# Of lesson 3: each body with the rate that "blank_rates" finds best for it
+BODIES = {
+    "loaded": 4e-4,
+    "loaded, frozen": 1.28e-2,
+    "random blocks": 4e-4,
+    "random tables": 2e-4,
+    "all random": 2e-4,
+}
+TRICKS = [None, "fewer blocks", "frozen tables", "bias from frequencies", "identity in the head"]
+COUNTING = ["always the most frequent", "left neighbour", "both neighbours"]
 
 
 def settings(trained: str, rates: tuple[float, ...], steps: tuple[int, ...]) -> list[list]:
@@ -166,6 +176,46 @@ EXPERIMENTS = {
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
+    "blank_rates": Experiment(
+        "3-bert",
+        "try_settings",
+        {
+            "bodies": [*BODIES],
+            "rates": [1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3, 6.4e-3, 1.28e-2, 2.56e-2],
+            "without": [None],
+            "steps": 120,
+        },
+        small={"bodies": ["loaded"], "rates": [4e-4], "without": [None], "steps": 2},
+        seeds=(0,),
+        apart="rates",
+    ),
+    "tricks": Experiment(
+        "3-bert",
+        "try_settings",
+        {"bodies": ["loaded"], "rates": [4e-4], "without": TRICKS, "steps": 30},
+        small={"bodies": ["loaded"], "rates": [4e-4], "without": ["fewer blocks"], "steps": 2},
+    ),
+    "blanks_sample": Experiment(
+        "3-bert",
+        "blanks",
+        {"runs": [[body, rate, 120] for body, rate in BODIES.items()]},
+        small={"runs": [["loaded", 4e-4, 2]]},
+    ),
+    "blanks_ag": Experiment(
+        "3-bert",
+        "blanks",
+        {"runs": [[name, None, 0] for name in COUNTING] + [["loaded", BODIES["loaded"], n] for n in (30, 120, 480)]},
+        small={"runs": [["both neighbours", None, 0], ["loaded", 4e-4, 2]]},
+        on_ag_news=True,
+    ),
+    "blanks_ag_long": Experiment(
+        "3-bert",
+        "blanks",
+        {"runs": [["loaded", BODIES["loaded"], 1872]]},  # about as many texts as --news holds in our measurements
+        small={"runs": [["loaded", 4e-4, 2]]},
+        seeds=(0,),
+        on_ag_news=True,
+    ),
     "names_settings": Experiment(
         "5-beyond-classification",
         "tune_names",

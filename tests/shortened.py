@@ -17,6 +17,8 @@ NOTEBOOKS = torchnlp.ROOT / "notebooks"
 # Only the first texts are kept; a small folder keeps all.
 LOAD = "train_dataset, test_dataset, classes, _ = torchnlp.load_dataset()"
 FEWER_TEXTS = LOAD + "\ntrain_dataset, test_dataset = train_dataset[:160], test_dataset[:48]"
+LOAD_TEXTS = "train_dataset, test_dataset, classes = torchnlp.load_texts()"
+FEWER_LOADED_TEXTS = LOAD_TEXTS + "\ntrain_dataset, test_dataset = train_dataset[:160], test_dataset[:48]"
 LOAD_NAMES = "train_names, test_names, types = torchnlp.load_entities()"
 LOAD_QUESTIONS = "train_questions, test_questions = torchnlp.load_questions()"
 # For each lesson: what stands in the source of its code cells, and what replaces it.
@@ -47,8 +49,8 @@ SMALLER = {
         ("product(here, (1, 2, 5))", "product(here, (1,))"),
     ],
     "3-bert": [
-        (LOAD, FEWER_TEXTS),
-        ("STEPS = 480 if", "STEPS = 12 if"),
+        (LOAD_TEXTS, FEWER_LOADED_TEXTS),
+        ("STEPS = 120", "STEPS = 8"),
     ],
     "4-bert-classification": [
         (LOAD, FEWER_TEXTS),

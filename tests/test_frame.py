@@ -16,7 +16,13 @@ import torchnlp
 
 NOTEBOOKS = torchnlp.ROOT / "notebooks"
 # The lessons that were written anew; the others still have the form of the first edition.
-SECOND_EDITION: tuple[str, ...] = ("1-attention", "2-transformers", "4-bert-classification", "5-beyond-classification")
+SECOND_EDITION: tuple[str, ...] = (
+    "1-attention",
+    "2-transformers",
+    "3-bert",
+    "4-bert-classification",
+    "5-beyond-classification",
+)
 COLLAPSED = "jp-MarkdownHeadingCollapsed"
 MOST_CELLS_ON_THE_PATH = 35
 

@@ -199,6 +199,7 @@ def printed(cell: nbformat.NotebookNode) -> str:
 STARTS_ANEW = {
     "1-attention": "^train-",
     "2-transformers": "-train$",
+    "3-bert": "^train-live$",
     "4-bert-classification": "^train$",
     "5-beyond-classification": "^train-",
 }

@@ -696,52 +696,67 @@ def token_places(
 
 
 def draw_side(page: Drawing, top: float, both: bool) -> None:
-    """Draw the sentence, the tokens that the blank sees, its guess, and the mask."""
+    """Draw the sentence, what is seen of it, the guess, and the mask."""
+    tokens = SENTENCE if both else ("\u2026", "the", "?", *SENTENCE[3:-1])
     places = token_places(SENTENCE, 36, size=22, padding=16, gap=8)
-    blank, row, guess = 2, top + 226, top + 104
-    x_blank = places[blank][0]
-    for i, (token, (x, width)) in enumerate(zip(SENTENCE, places, strict=True)):
-        if i == blank:
+    asked, row, guess = 2 if both else 1, top + 240, top + 92
+    x_asked = places[asked][0]
+    left, right = 70, 590
+
+    def target(x: float) -> float:
+        """Where the arrow from a token ends: the fan is narrower than the sentence."""
+        return x_asked + 0.58 * (x - x_asked)
+
+    for i, (token, (x, width)) in enumerate(zip(tokens, places, strict=False)):
+        if i == asked:
             page.box(x, row, width, 44, token, ORANGE, bold=True, line=3)
             page.arrow((x, row - 22), (x, guess + 24), colour=VERMILLION, width=4)
-        elif both or i < blank:
+        elif both or i < asked:
             page.box(x, row, width, 44, token, tint(SKY, 0.5))
-            page.arrow((x, row - 22), (x_blank + (26 * (i - blank) if i < blank else 20 * (i - blank) + 4), guess + 24))
+            page.arrow((x, row - 22), (target(x), guess + 24))
         else:
             page.box(x, row, width, 44, token, GREY, edge=DIM, dash="6 4")
-    page.box(x_blank, guess, 280, 46, "prime" if both else "?", WHITE, size=26, bold=True, line=3)
-    first, last = places[0][0] - places[0][1] / 2, places[-1][0] + places[-1][1] / 2
-    page.bracket(first, places[1][0] + places[1][1] / 2, row + 40, -10)
-    page.text((first + places[1][0] + places[1][1] / 2) / 2, row + 58, "seen", 22)
-    page.bracket(places[3][0] - places[3][1] / 2, last, row + 40, -10)
-    page.text((places[3][0] - places[3][1] / 2 + last) / 2, row + 58, "seen, too" if both else "not seen", 22)
-    size, left = 22, 970
-    page.text(left + 4.5 * size, top + 38, "keys")
-    page.mask(left, top + 58, size, 9, 9, lambda i, j: both or j <= i)
-    corner = top + 58 + blank * size
-    page.frame(left - 4, corner - 4, 9 * size + 8, size + 8, VERMILLION, 5)
-    page.text(left - 14, corner + 11, "[MASK]", 20, "end", bold=True)
+    page.box((left + right) / 2, guess, right - left, 46, "", WHITE, line=3)
+    page.text(x_asked, guess, "prime" if both else "?", 26, bold=True)
+    edges = [(x - width / 2, x + width / 2) for x, width in places]
+    if both:
+        spans = [(edges[0][0], edges[1][1], "seen"), (edges[3][0], edges[-1][1], "seen, too")]
+    else:
+        page.arrow((places[2][0], guess + 23), (places[2][0], row - 22), dash="6 4")
+        page.text(places[2][0] + 14, (guess + row) / 2, "is written here", 20, "start")
+        spans = [(edges[0][0], edges[1][1], "seen"), (edges[3][0], edges[7][1], "not written yet")]
+    for first, last, words in spans:
+        page.bracket(first, last, row + 38, -10)
+        page.text((first + last) / 2, row + 56, words, 22)
+    size, count, left = 22, 9 if both else 8, 970
+    page.text(left + count / 2 * size, top + 38, "keys")
+    page.mask(left, top + 58, size, count, count, lambda i, j: both or j <= i)
+    corner = top + 58 + asked * size
+    page.frame(left - 4, corner - 4, count * size + 8, size + 8, VERMILLION, 5)
+    page.text(left - 14, corner + 11, "[MASK]" if both else "the", 20, "end", bold=True)
     page.text(left - 14, top + 205, "queries", 20, "end")
-    page.text(left + 4.5 * size, top + 284, "no causal mask" if both else "causal mask", 22)
+    page.text(left + count / 2 * size, top + 284, "no causal mask" if both else "causal mask", 22)
 
 
 def two_sides() -> Drawing:
     page = Drawing(
         "two-sides",
-        "One blank, two models: from the left only, and from both sides",
-        "The tokens CLS, the, MASK, minister, resigned, on, tuesday, full stop, SEP, twice, one row below the other. "
-        "Above, left-to-right, as in GPT: arrows lead to the blank from CLS and the only; the tokens to its right are "
-        "grey and dashed, not seen; the mask of nine by nine is a lower triangle; many words fit. Below, "
-        "bidirectional, as in BERT: arrows lead to the blank from all tokens on both sides; every field of the mask "
-        "is seen; few words fit, and the guess is prime. In both masks the row of the blank is framed.",
+        "One place, two models: from the left only, and from both sides",
+        "A sentence twice, one row below the other. Above, left-to-right, as in GPT, which has no MASK: arrows lead to "
+        "the guess from the and from what precedes it; the guess will be written after the; minister, resigned, on, "
+        "tuesday and the full stop are grey and dashed, not written yet; the mask is a lower triangle, and the row of "
+        "the is framed; many words fit. Below, bidirectional, as in BERT, the tokens CLS, the, MASK, minister, "
+        "resigned, on, tuesday, full stop, SEP: arrows lead to the guess from all tokens on both sides; every field of "
+        "the mask is seen, and the row of MASK is framed; few words fit, and the guess is prime.",
     )
     for top, both in ((10, False), (343, True)):
         page.rectangle(10, top, 1180, 322, PALE, edge=None, radius=12)
         draw_side(page, top, both)
-    page.text(36, 44, "Left-to-right (GPT)", 28, "start", bold=True)
-    page.text(36, 377, "Bidirectional (BERT)", 28, "start", bold=True)
-    page.text(400, 114, "many words fit: new, first, other \u2026", 22, "start")
-    page.text(400, 447, "few words fit: prime, foreign \u2026", 22, "start")
+    page.text(36, 42, "Left-to-right (GPT)", 28, "start", bold=True)
+    page.text(36, 375, "Bidirectional (BERT)", 28, "start", bold=True)
+    for y, number_of, words in ((89, "many", "new, first, other \u2026"), (422, "few", "prime, foreign \u2026")):
+        page.text(606, y, f"{number_of} words fit:", 22, "start")
+        page.text(606, y + 26, words, 22, "start")
     return page
 
 
@@ -782,6 +797,8 @@ def draw_inputs(page: Drawing) -> None:
     page.line((right + 14, 363), (right + 26, 363), (right + 26, 602), (right + 14, 602))
     page.text(right + 38, 470, "body:", 24, "start")
     page.text(right + 38, 500, "kept", 26, "start", bold=True)
+    page.text(right + 14, 628, "$V$ pieces", 20, "start")
+    page.text(right + 14, 653, "$P$ positions", 20, "start")
 
 
 def bert() -> Drawing:
@@ -791,10 +808,10 @@ def bert() -> Drawing:
         "Below, the tokens CLS who resigned ? SEP the MASK ... SEP as ids of shape B, T. For each token three vectors "
         "are looked up, of the word piece in a table V, D, of the position in P, D, and of the segment in 2, D; their "
         "sum is normalised: B, T, D. L blocks follow, in which every token looks at all others: B, T, D. All this is "
-        "the body and is kept. On top there are two frames. Left, pre-training: over each MASK a dense layer with "
-        "GELU and LayerNorm, then the product with the word vectors, the same table as below (dashed line), plus a "
-        "bias, N, V; over CLS the pooler and the next-sentence layer, B, 2. Right, fine-tuning: both heads are "
-        "crossed out and thrown away; on the pooler stands one new, random layer, B, C.",
+        "the body and is kept. On top there are two frames. Left, pre-training: over each of N chosen places a dense "
+        "layer with GELU and LayerNorm, then the product with the word vectors, the same table as below (dashed line), "
+        "plus a bias, N, V; over CLS the pooler and the next-sentence layer, B, 2. Right, fine-tuning: both heads are "
+        "crossed out and thrown away; the pooler is kept, and on it stands one new, random layer, B, C.",
     )
     page.rectangle(10, 10, 602, 304, PALE, edge=None, radius=12)
     page.rectangle(632, 10, 558, 304, PALE, edge=None, radius=12)
@@ -806,11 +823,14 @@ def bert() -> Drawing:
     page.line((670, 363), (670, 330))
     page.line((cls, 330), (task, 330))
     page.text(684, 345, "$(B, T, D)$", 20, "start")
-    for x, name in ((cls, "[CLS]"), (blank, "[MASK]"), (task, "[CLS]")):
+    for x in (cls, blank, task):
         page.arrow((x, 330), (x, 268))
-        page.text(x + 12, 298, f"over {name}", 20, "start")
-    for x, fill in ((cls, BLUE), (task, BLUE)):
-        page.box(x, 248, 190, 38, "pooler", fill)
+    for x in (cls, task):
+        page.text(x + 12, 298, "over [CLS]", 20, "start")
+    page.text(blank + 12, 284, "over each", 20, "start")
+    page.text(blank + 12, 308, "chosen place", 20, "start")
+    for x, name in ((cls, "pooler"), (task, "pooler, kept")):
+        page.box(x, 248, 190, 38, name, BLUE)
         page.arrow((x, 229), (x, 188))
         page.text(x + 12, 210, "$(B, D)$", 20, "start")
     page.box(blank, 248, 322, 38, "dense + GELU + LayerNorm", GREEN, size=20)
@@ -819,7 +839,7 @@ def bert() -> Drawing:
     page.box(cls, 168, 190, 38, "next sentence", GREEN, size=20)
     page.box(blank, 168, 322, 38, r"$\times$ word vectors + bias", GREEN, size=20)
     page.box(task, 168, 190, 38, "new layer", ORANGE, bold=True, line=4)
-    for x, shape in ((cls, "$(B, 2)$"), (blank, "$(N, V)$, $N$ blanks"), (task, "$(B, C)$, $C$ classes")):
+    for x, shape in ((cls, "$(B, 2)$"), (blank, "$(N, V)$, $N$ chosen"), (task, "$(B, C)$, $C$ classes")):
         page.arrow((x, 149), (x, 122))
         page.text(x, 106, shape, 22)
     page.text(762, 80, "new, random", 22, bold=True)
@@ -873,21 +893,21 @@ def toy_blank() -> Drawing:
         page.label(x0 + unit * i, y0 + 18, number_text(i), 20)
         page.label(x0 - 10, y0 - unit * i, number_text(i), 20, "end")
     labels = {
-        "prices": (8, 18, "start"),
+        "prices": (10, 4, "start"),
         "profit": (12, -20, "start"),
         "rose": (0, -22, "middle"),
         "goal": (-4, -30, "middle"),
         "team": (0, 24, "middle"),
         "kicked": (0, -22, "middle"),
     }
-    for right, up in WORDS.values():
-        page.arrow((x0, y0), (x0 + unit * right, y0 - unit * up), colour=BLUE, width=3)
     end = (x0 + unit * BLANK[0], y0 - unit * BLANK[1])
     page.arrow((x0, y0), end, colour=ORANGE, width=8)
+    for right, up in WORDS.values():
+        page.arrow((x0, y0), (x0 + unit * right, y0 - unit * up), colour=BLUE, width=3)
     for word, (right, up) in WORDS.items():
         dx, dy, anchor = labels[word]
         page.label(x0 + unit * right + dx, y0 - unit * up + dy, word, 22, anchor, bold=True)
-    page.label(end[0], end[1] + 24, "the blank", 22, bold=True)
+    page.label(end[0] - 24, end[1] + 34, "the blank", 22, "end", bold=True)
 
     page.rectangle(720, 10, 470, 655, PALE, edge=None, radius=12)
     page.text(744, 44, "The blank asks each word", 26, "start", bold=True)
