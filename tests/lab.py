@@ -67,7 +67,7 @@ LOOK = """panel.content.widgets.map(cell => {
 })"""
 OPENED = """(() => {
     window.panel = window.jupyterapp && [...jupyterapp.shell.widgets('main')].find(widget => widget.sessionContext);
-    return panel && panel.sessionContext.isReady && panel.sessionContext.kernelDisplayStatus === 'idle'
+    return Boolean(panel) && panel.sessionContext.isReady && panel.sessionContext.kernelDisplayStatus === 'idle'
         && panel.content.widgets.length > 0;
 })()"""
 # What JupyterLab's debugger, which nobody has opened, may say of a kernel that is restarted soon after its start.
@@ -180,7 +180,8 @@ class Lab:
         browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
         # A workspace for each notebook: JupyterLab would open those of the last visit as well.
         browser.open(f"{self.address}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={self.token}")
-        browser.wait_for(OPENED)
+        if not until(lambda: browser.run(OPENED), STARTED_WITHIN):
+            raise RuntimeError(f"{name} did not open in {STARTED_WITHIN:.0f} seconds")
         opened = self._look(browser, patience)
         keep_picture(browser, f"{name}-opened")
         browser.run(RESTART_AND_RUN)
