@@ -50,6 +50,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0, 1, 2)
     on_ag_news: bool = False
     apart: str = ""  # a parameter that is a list: each of its values has a run of its own, so that more run at a time
+    few_seeds: str = ""  # why there are fewer than three; the lesson says it, too
 
     def runs(self) -> list[dict[str, Any]]:
         """The parameters of each run of a seed."""
@@ -188,6 +189,7 @@ EXPERIMENTS = {
         small={"bodies": ["loaded"], "rates": [4e-4], "without": [None], "steps": 2},
         seeds=(0,),
         apart="rates",
+        few_seeds="a search for settings",
     ),
     "tricks": Experiment(
         "3-bert",
@@ -215,6 +217,7 @@ EXPERIMENTS = {
         small={"runs": [["loaded", 4e-4, 2]]},
         seeds=(0,),
         on_ag_news=True,
+        few_seeds="ten minutes a run, for a point at the end of a curve whose other points have three",
     ),
     "names_settings": Experiment(
         "5-beyond-classification",
@@ -226,6 +229,7 @@ EXPERIMENTS = {
         },
         small=FEW_STEPS,
         seeds=(0,),
+        few_seeds="a search for settings",
     ),
     "names": Experiment(
         "5-beyond-classification",
@@ -242,6 +246,7 @@ EXPERIMENTS = {
         },
         small=FEW_STEPS,
         seeds=(0,),
+        few_seeds="a search for settings",
     ),
     "answers": Experiment(
         "5-beyond-classification",
