@@ -992,7 +992,7 @@ The shell command for this is `torchrun --nproc_per_node 2 two_processes.py FOLD
 
 The file trains three times: with the mean of the gradients, without any exchange, and with the sum instead of the mean. The last two are controls. A comparison with one process is worth something only if mistakes would show.
 
-**Predict:** 20 steps with an effective batch of 512. Which of the three ends with the weights of one process that takes all 512 by itself?
+**Predict:** 20 steps with an effective batch of 2,048. Which of the three ends with the weights of one process that takes all 2,048 by itself?
 """,
 )
 code(

@@ -75,6 +75,8 @@ SETTINGS = {
     "frozen, mean": [0.1, 1, 10, 100],
     "fine-tuned": [1e-4],
 }
+SPEED = "6-faster-and-bigger"
+WAYS = ["old loop", "path", "path, with dropout", "path, batches of 16", "path, half frozen"]
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -155,6 +157,13 @@ EXPERIMENTS = {
             "tuned_on": 800,
         },
         small={"sizes": [16], "settings": {"TF-IDF": [10]}, "tuned_on": 16, "tested": 40},
+    ),
+    "ladder": Experiment(SPEED, "ladder", {"repeats": 5, "size": 64}, small={"repeats": 1, "size": 8}),
+    "until": Experiment(
+        SPEED,
+        "until",
+        {"ways": WAYS, "rates": [2e-5, 1e-4, 2e-4, 3e-4, 5e-4], "most": 768},
+        small={"ways": ["path"], "rates": [1e-4], "most": 48},
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),

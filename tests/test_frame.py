@@ -16,7 +16,7 @@ import torchnlp
 
 NOTEBOOKS = torchnlp.ROOT / "notebooks"
 # The lessons that were written anew; the others still have the form of the first edition.
-SECOND_EDITION: tuple[str, ...] = ("1-attention", "2-transformers", "4-bert-classification")
+SECOND_EDITION: tuple[str, ...] = ("1-attention", "2-transformers", "4-bert-classification", "6-faster-and-bigger")
 COLLAPSED = "jp-MarkdownHeadingCollapsed"
 MOST_CELLS_ON_THE_PATH = 35
 
