@@ -583,19 +583,19 @@ code(
 ladder_record, names = torchnlp.recorded("ladder"), list(CHANGES)
 print(ladder_record)
 fig, ax = plt.subplots(figsize=(9, 4.4), layout="constrained")
-both_runs = ((ladder_record.rows, "orange", 0.18, "recorded"), (climbed, "blue", -0.18, "your run"))
+both_runs = ((ladder_record.rows, "blue", 0.1, "recorded"), (climbed, "orange", -0.2, "your run"))
 for rows, colour, shift, label in both_runs:
     for i, row in enumerate(rows):
-        y = names.index(row["change"]) + shift
-        ax.plot([row["low"], row["high"]], [y, y], color=COLOURS[colour], linewidth=3, alpha=0.6)
-        ax.plot(row["ratio"], y, "o", color=COLOURS[colour], label=None if i else label)
+        y = names.index(row["change"]) + shift + 0.12 * row["seed"]
+        ax.plot([row["low"], row["high"]], [y, y], color=COLOURS[colour], linewidth=2, alpha=0.6)
+        ax.plot(row["ratio"], y, "o", color=COLOURS[colour], markersize=5, label=None if i else label)
 band = climbed[0]["band"]
 ax.axvspan(1 - band, 1 + band, color="gray", alpha=0.3, label="your noise band")
 ax.plot([*predicted.values()], [names.index(name) for name in predicted], "kD", fillstyle="none", label="predicted")
 ax.set_yticks(range(len(names)), names)
 ax.invert_yaxis()
 ax.set(xlabel="time after the change / time before it")
-ax.legend()
+fig.legend(loc="outside upper center", ncols=4)
 ALT{A row for each change: its ratio of times and the range of it, in your run and in three recorded runs, with a diamond
 at the prediction and a grey noise band around 1.}
 torchnlp.show(fig, alt)
@@ -683,6 +683,7 @@ for way, rows in {"old loop, rate of old courses": old_courses, **chart}.items()
     print(f"{way:30} rate {rows[0]['rate']:.0e}: {there} of {len(rows)} there, {texts} texts, test {test:.2f}")
 ax.plot([live["seconds"]], ["path"], "*", color=COLOURS["orange"], markersize=14)
 ax.set(xlabel="seconds of training until 90 % of the held-out texts are right", xlim=(0, None))
+ax.invert_yaxis()
 torchnlp.show(fig, "Seconds until 90 %, three seeds for each way. A star is your own run of the path, on your machine.")
 print(f"your own run: {live['texts']} texts, {live['seconds']:.1f} s, test {live['test']:.2f}")
 """,
@@ -876,11 +877,14 @@ torchnlp.show(fig, alt)
 """,
     IGNORED,
 )
-# ATTENTION-MEMORY-READ: from attention-memory: from 256 to 512 pieces, eager keeps nearly four times as much (its H
-# matrices of T x T weights), sdpa twice as much (queries, keys, values, outputs, and one number for each row, from
-# which the weights are computed again in the backward pass). At 64 pieces the two hardly differ: where long texts are,
-# the fused form decides whether they fit.
-md("attention-memory-read", "ATTENTION-MEMORY-READ")
+md(
+    "attention-memory-read",
+    r"""
+From 256 to 512 pieces the form that is written out goes from 4.33 to 14.94 MB, more than three times as much: each of its $H$ matrices of $T \times T$ attention weights has four times as many numbers, while queries, keys and values have twice as many. The fused form goes from 1.59 to 3.17 MB, twice as much. It keeps queries, keys, values and outputs, and one number for each row of weights, from which the backward pass computes the row again.
+
+For texts of 64 pieces, as here, the two hardly differ. Where texts are long, the fused form decides whether a batch fits at all.
+""",
+)
 md(
     "bar-text",
     r"""
@@ -928,6 +932,7 @@ for bar, (first, second) in bars.items():
         left += size
 ax.invert_yaxis()
 ax.set(xlabel=f"MB; {16 * all_weights / 1e6:.0f} of them for {all_weights / 1e6:.1f} million weights")
+ax.set(xlim=(0, 1.05 * (16 * all_weights + activations["32 texts"]) / 1e6))
 fig.legend(loc="outside upper center", ncols=5)
 ALT{Four stacked bars of megabytes with the same parameters, gradients and optimizer state. The activations of 32 texts are
 four times those of 8; in four parts they are those of 8; recomputed, the layers' inputs and one layer's inside.}
@@ -1029,15 +1034,17 @@ assert min(from_one["none"], from_one["sum"]) > 1e-3
 """,
     CLAIM,
 )
-# TOGETHER-READ: from together. With the mean both ranks end bit-equal, and up to rounding where one process ends. So
-# two processes of batch 8 must equal one process with batch 16, on the same texts and with the same learning rate:
-# say this sentence in full (a reader is asked it). Without the exchange each rank has learned its own half. With the sum
-# the ranks agree with each other, too, and are wrong together: agreement between ranks proves nothing; the comparison
-# with one process does. Under SGD twice the gradient is twice the step; under AdamW it would hardly show (folded
-# section). Times: a step of two against one, the exchange is the difference of mean and none; what this can show: that
-# the work is halved and the exchange costs so much of it on this machine; what not: how two GPUs do, and with one free
-# core it shows nothing.
-md("together-read", "TOGETHER-READ")
+# TOGETHER-TIMES-READ: from together. A step of two processes without exchange against one; the exchange is the difference
+# of mean and none; what this can show: that the work is halved and the exchange costs so much of it on this machine;
+# what not: how two GPUs do, and with one free core it shows nothing.
+md(
+    "together-read",
+    r"""
+With the mean, both ranks end with the same bits, and, up to rounding, where one process ends. So **two processes of batch 8 must equal one process of batch 16**, on the same 16 texts a step and with the same learning rate. Without the exchange each rank has learned from its own half, and they drift apart. With the sum the two ranks agree with each other to the last bit, too, and are wrong together: twice the gradient is twice the step. So agreement between ranks proves little; the comparison with one process does. (That is under SGD. Under AdamW the mistake would hardly show: see the folded section *Why the controls use SGD*.)
+
+TOGETHER-TIMES-READ
+""",
+)
 md(
     "ring-text",
     r"""
@@ -1110,8 +1117,8 @@ with ThreadPoolExecutor() as pool:
 resumed, killed = finetune(runs / "cut", "--resume"), cut.result().returncode != 0
 if unbroken.result().returncode or resumed.returncode:
     raise RuntimeError(unbroken.result().stderr[-3000:] + resumed.stderr[-3000:])
-ends = [load_file(runs / name / "model" / "model.safetensors") for name in ("unbroken", "cut")]
-equal = [torch.equal(weight, ends[1][name]) for name, weight in ends[0].items()]
+final = [load_file(runs / name / "model" / "model.safetensors") for name in ("unbroken", "cut")]
+equal = [torch.equal(weight, final[1][name]) for name, weight in final[0].items()]
 print("killed:", killed, "|", *(line for line in resumed.stdout.splitlines() if "going on" in line))
 print(f"{sum(equal)} of {len(equal)} tensors are equal bit for bit")
 """,
@@ -1126,12 +1133,10 @@ assert equal and all(equal)
 """,
     CLAIM,
 )
-# RESUME-READ: from resume: killed after iteration 2 (or 4, if the kill came late), and all tensors equal bit for bit.
-# Had the checkpoint held the weights alone, it would not be so: the folded section leaves out one part at a time.
 md(
     "resume-read",
     r"""
-RESUME-READ
+The distance is exactly 0: the killed run was resumed from its checkpoint, and all of its tensors equal those of the undisturbed run bit for bit. Had the checkpoint held the weights alone, it would have gone on without any error and ended elsewhere; the folded section *A checkpoint that lacks a part* leaves out one part at a time.
 
 At the end the checkpoint is deleted, and a folder `model/` stays, which lesson 4 and `from_pretrained` load as any other. With other settings or other news the script refuses to resume and says what differs.
 """,
@@ -1194,8 +1199,8 @@ gpus = [1, 2, 4, 8, 16, 32, 64]
 for (ax, (name, rate)), cards in itertools.product(zip(axes, RATES.items(), strict=True), (8, 1)):
     speed_ups = [seconds_of_training(1, rate, cards) / seconds_of_training(n, rate, cards) for n in gpus]
     colour, look = (COLOURS["blue"], "o-") if cards == 8 else (COLOURS["orange"], "s--")
-    ax.plot(gpus, speed_ups, look, color=colour, label=f"{cards} network card(s) a machine")
-    print(f"{name}, {cards} card(s):", *(f"{n}: {x:.1f}" for n, x in zip(gpus, speed_ups, strict=True)), sep="  ")
+    ax.plot(gpus, speed_ups, look, color=colour, label=f"network cards a machine: {cards}")
+    print(f"{name}, cards a machine {cards}:", *(f"{n}: {x:.1f}" for n, x in zip(gpus, speed_ups, strict=True)), sep="  ")
     ax.set(xlabel="GPUs", ylabel="times as fast as one", title=name)
 for ax in axes:
     ax.plot(gpus, gpus, "k:", label="ideal")
@@ -1203,14 +1208,14 @@ for ax in axes:
 torchnlp.show(fig, "Predicted speed-up against GPUs, with one and eight network cards a machine; dotted: the ideal.")
 """,
 )
-# SCALE-READ: from scale (deterministic; by hand: measured rate, 64 GPUs: 32.7 with one card, 57.2 with eight; data
-# sheet: 9.2 and 36.7; eight GPUs: 7.3 and 5.0). With one card a machine the exchange between machines goes through one
-# link; with eight, eight rings share the work. The faster the GPU, the sooner the exchange is what one waits for. What
-# is left out, in both directions: the exchange hides behind the backward pass (the drawing's buckets; Li et al. 2020,
-# arXiv 2006.15704), which makes it better; latency of each turn, waiting for the slowest, small operations make it
-# worse. And no column says what 2,048 texts a step do to the learning. The measured rate is from batches of 32 texts of
-# 64 pieces on one H100 (benchmarks/RESULTS.md).
-md("scale-read", "SCALE-READ")
+md(
+    "scale-read",
+    r"""
+With eight cards a machine, 64 GPUs are 57.2 times as fast as one, if a GPU computes at the rate that we measured, and 36.7 times at a rate nearer to what its data sheet promises. With one card a machine they are 32.7 and 9.2 times as fast. So the answer depends on the network as much as on the GPUs. With one card all eight GPUs of a machine wait for the same link; with eight, eight rings share the work. And the faster a GPU computes, the sooner the exchange is what everybody waits for: with one card and the higher rate, two machines (16 GPUs, 2.4) are slower than one (5.0).
+
+The measured rate comes from batches of 32 texts of 64 pieces on one H100 (`benchmarks/RESULTS.md`). What was left out works in both directions. The exchange hides behind the backward pass, bucket by bucket as in the first drawing ([Li et al. 2020](https://arxiv.org/abs/2006.15704)), which makes it better than this. Each turn of the ring has its latency, everybody waits for the slowest, and small operations do not run at the rate of large products, which makes it worse. And no curve says what 2,048 texts a step do to the learning.
+""",
+)
 md(
     "zero-text",
     r"""
