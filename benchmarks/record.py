@@ -76,7 +76,9 @@ SETTINGS = {
     "fine-tuned": [1e-4],
 }
 SPEED = "6-faster-and-bigger"
-WAYS = ["old loop", "path", "path, with dropout", "path, batches of 16", "path, half frozen"]
+RATES = [1e-4, 2e-4, 4e-4]
+WAYS = {"old loop": [2e-5, *RATES]}  # the least is that of old courses
+WAYS |= dict.fromkeys(("ladder", "ladder, with dropout", "ladder, batches of 16", "ladder, rate climbs"), RATES)
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -162,8 +164,8 @@ EXPERIMENTS = {
     "until": Experiment(
         SPEED,
         "until",
-        {"ways": WAYS, "rates": [2e-5, 1e-4, 2e-4, 3e-4, 5e-4], "most": 768},
-        small={"ways": ["path"], "rates": [1e-4], "most": 48},
+        {"ways": WAYS, "most": 768},
+        small={"ways": {"ladder": [1e-4]}, "most": 48},
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
