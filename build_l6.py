@@ -679,9 +679,8 @@ old_courses = [row for row in until_record.rows if (row["way"], row["rate"]) == 
 fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
 for way, rows in {"old loop, rate of old courses": old_courses, **chart}.items():
     ax.plot([row["seconds"] for row in rows], [way] * len(rows), "o", color=COLOURS["blue"], alpha=0.7)
-    there, test = sum(row["held out"] >= 0.9 for row in rows), statistics.mean(row["test"] for row in rows)
-    texts = [row["texts"] for row in rows]
-    seconds = statistics.mean(row["seconds"] for row in rows)
+    there, texts = sum(row["held out"] >= 0.9 for row in rows), [row["texts"] for row in rows]
+    seconds, test = (statistics.mean(row[name] for row in rows) for name in ("seconds", "test"))
     print(f"{way:28} rate {rows[0]['rate']:.0e}: {there} there, {texts} texts, {seconds:5.1f} s, test {test:.2f}")
 ax.plot([live["seconds"]], ["ladder"], "*", color=COLOURS["orange"], markersize=14)
 ax.set(xlabel="seconds of training until 90 % of the held-out texts are right", xlim=(0, None))
@@ -915,6 +914,7 @@ with training(settings, timed_items, 1) as (model, _, _):
         batch = {key: tensor[:count] for key, tensor in table.items()}
         activations[name] = kept_bytes(partial(model.train(), **batch), model.parameters())[1]
 one_layer = activations["32 texts"] / L  # while it is recomputed, its inside is there, too
+print(f"{all_weights / 1e6:.1f} million weights with gradients and state {16 * all_weights / 1e6:5.0f} MB")
 for name, size in activations.items():
     print(f"{name:15} {size / 1e6:5.0f} MB of activations")
 """,
@@ -934,8 +934,7 @@ for bar, (first, second) in bars.items():
         ax.barh(bar, size / 1e6, left=left / 1e6, color=colour, label=part if bar == "8 texts" else None)
         left += size
 ax.invert_yaxis()
-ax.set(xlabel=f"MB; {16 * all_weights / 1e6:.0f} of them for {all_weights / 1e6:.1f} million weights")
-ax.set(xlim=(0, 1.05 * (16 * all_weights + activations["32 texts"]) / 1e6))
+ax.set(xlabel="MB", xlim=(0, 1.05 * (16 * all_weights + activations["32 texts"]) / 1e6))
 fig.legend(loc="outside upper center", ncols=5)
 ALT{Four stacked bars of megabytes with the same parameters, gradients and optimizer state. The activations of 32 texts are
 four times those of 8; in four parts they are those of 8; recomputed, the layers' inputs and one layer's inside.}
