@@ -685,7 +685,7 @@ for way, rows in {"old loop, rate of old courses": old_courses, **chart}.items()
 ax.plot([live["seconds"]], ["ladder"], "*", color=COLOURS["orange"], markersize=14)
 ax.set(xlabel="seconds of training until 90 % of the held-out texts are right", xlim=(0, None))
 ax.invert_yaxis()
-torchnlp.show(fig, "Seconds until 90 %, three seeds for each way. A star is your own run of the ladder, on your machine.")
+torchnlp.show(fig, "Seconds until 90 %, three seeds for each way. The star is your run of the ladder, on your machine.")
 print(f"your own run: {live['texts']} texts, {live['seconds']:.1f} s, test {live['test']:.2f}")
 """,
     IGNORED,
@@ -1206,7 +1206,7 @@ for (ax, (name, rate)), cards in itertools.product(zip(axes, RATES.items(), stri
     speed_ups = [seconds_of_training(1, rate, cards) / seconds_of_training(n, rate, cards) for n in gpus]
     colour, look = (COLOURS["blue"], "o-") if cards == 8 else (COLOURS["orange"], "s--")
     ax.plot(gpus, speed_ups, look, color=colour, label=f"network cards a machine: {cards}")
-    print(f"{name}, cards a machine {cards}:", *(f"{n}: {x:.1f}" for n, x in zip(gpus, speed_ups, strict=True)), sep="  ")
+    print(f"{name}, {cards} a machine:", *(f"{n}: {x:.1f}" for n, x in zip(gpus, speed_ups, strict=True)), sep="  ")
     ax.set(xlabel="GPUs", ylabel="times as fast as one", title=name)
 for ax in axes:
     ax.plot(gpus, gpus, "k:", label="ideal")
