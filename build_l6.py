@@ -1206,7 +1206,7 @@ for (ax, (name, rate)), cards in itertools.product(zip(axes, RATES.items(), stri
     speed_ups = [seconds_of_training(1, rate, cards) / seconds_of_training(n, rate, cards) for n in gpus]
     colour, look = (COLOURS["blue"], "o-") if cards == 8 else (COLOURS["orange"], "s--")
     ax.plot(gpus, speed_ups, look, color=colour, label=f"network cards a machine: {cards}")
-    print(f"{name}, {cards} a machine:", *(f"{n}: {x:.1f}" for n, x in zip(gpus, speed_ups, strict=True)), sep="  ")
+    print(f"{name}, cards {cards}:", *(f"{n}: {x:.1f}" for n, x in zip(gpus, speed_ups, strict=True)), sep="  ")
     ax.set(xlabel="GPUs", ylabel="times as fast as one", title=name)
 for ax in axes:
     ax.plot(gpus, gpus, "k:", label="ideal")
