@@ -777,6 +777,7 @@ CLAIMS = {
                 "climbed": LADDER,
                 "ladder_record": SimpleNamespace(rows=LADDER),
                 "chart": CHART,
+                "quickest": "ladder",
                 "live": {"texts": 300, "held out": 0.92},
                 "on_sample": True,
             },
