@@ -691,9 +691,10 @@ assert all(row["kept"] == (row["ratio"] < 1 - row["band"]) for row in [*climbed,
 nothing, much = ("the same again", "tokenised together"), ("no dropout", "fused AdamW")
 assert not any(row["kept"] for row in ladder_record.rows if row["change"] in nothing)
 assert all(row["high"] < 1 - row["band"] for row in ladder_record.rows if row["change"] in much)
-assert all(row["held out"] >= 0.9 for way in ("old loop", "ladder") for row in chart[way])
+assert all(row["held out"] >= 0.9 for rows in chart.values() for row in rows)
 taken = {way: statistics.mean(row["seconds"] for row in rows) for way, rows in chart.items()}
-assert taken["ladder"] < taken["old loop"] / 2
+assert taken[quickest] < taken["old loop"] / 2
+assert statistics.mean(row["seconds"] for row in old_courses) > 2 * taken["old loop"]
 if on_sample:
     assert live["texts"] <= 2 * max(row["texts"] for row in chart[quickest])
 """,
