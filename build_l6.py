@@ -1853,7 +1853,7 @@ Rungs, loop, ladder, memory and the data parallel file stand in this lesson. `to
 | `BertCollate` | gives the tokenizer all texts of a batch at once |
 | `LengthGroupedBatches` | shuffles, then puts texts of like length into one batch |
 | `new_head` | names the outputs after the classes; new outputs where the model brought trained ones |
-| `prepare_optimizer` | AdamW, fused where the device has it, and a learning rate that climbs and falls |
+| `prepare_optimizer` | lesson 4's optimizer; asked here only whether the device has a fused AdamW |
 | `read_first_token_only` | a last layer that computes keys and values for all tokens, and everything else for `[CLS]` |
 | `occurring_rows` | a block in which only the word vectors that occur are trained |
 | `precision`, `autocast` | ask the hardware for bfloat16; a context that uses it for matrix products |
