@@ -76,7 +76,7 @@ SETTINGS = {
     "fine-tuned": [1e-4],
 }
 SPEED = "6-faster-and-bigger"
-RATES = [5e-5, 1e-4, 2e-4, 4e-4]
+RATES = [5e-5, 1e-4, 2e-4, 3e-4]
 WAYS = {"old loop": [2e-5, *RATES[1:]]}  # the least is that of old courses
 WAYS |= dict.fromkeys(("ladder", "ladder, with dropout", "ladder, batches of 16"), RATES)
 EXPERIMENTS = {
