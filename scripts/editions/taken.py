@@ -41,7 +41,7 @@ class MissingError(ValueError):
 # ----------------------------------------------------------------------------------------------- out of a notebook
 
 DRAWN = re.compile(r'<img alt="(?P<alt>[^"]*)" width="\d+px" src="(?P<file>[^"]+)">')  # as sources.py writes it
-DRAWING = re.compile(r"!\[(?P<alt>(?:[^\[\]]|\[[^\[\]]*\])+)\]\((?P<file>[^)]+)\)")  # a text may name [CLS]
+DRAWING = re.compile(r"!\[(?P<alt>[^\]]+)\]\((?P<file>[^)]+)\)")
 
 
 def cell_of(notebook: nbformat.NotebookNode, cell_id: str) -> nbformat.NotebookNode:
