@@ -67,6 +67,11 @@ def sizes(count: int, generator: torch.Generator, low: int = 3, high: int = 9) -
     return (low + torch.randperm(high - low + 1, generator=generator)[:count]).tolist()
 
 
+def whole_number(generator: torch.Generator, low: int, high: int) -> int:
+    """A whole number from low to high, both included."""
+    return int(torch.randint(low, high + 1, (1,), generator=generator))
+
+
 def numbers(generator: torch.Generator, *shape: int) -> Tensor:
     """Numbers between -1 and 1: so small that no softmax puts all its weight on one place."""
     return 2 * torch.rand(*shape, generator=generator) - 1

@@ -18,6 +18,7 @@ from . import (
     pair_fault,
     sizes,
     tensor_fault,
+    whole_number,
 )
 
 
@@ -100,7 +101,7 @@ def relative_bias(function: Callable) -> str | None:
     """Check exercise 3, ``relative_bias(table, length)``, where all keys are near, and where some are far."""
     generator = new_generator()
     for far in (False, True):
-        k = int(torch.randint(2, 5, (1,), generator=generator))
+        k = whole_number(generator, 2, 4)
         length = k + 1 + 3 * far
         table = numbers(generator, 2 * k + 1).requires_grad_()
         answer, hint = call(function, table=table, length=length)
@@ -173,7 +174,7 @@ FAR = 0.08  # more than six times as far
 def sample_next(function: Callable) -> str | None:
     """Check exercise 5, ``sample_next(logits, temperature, top_k, generator)``, by drawing again and again."""
     generator = new_generator()
-    k = int(torch.randint(2, 4, (1,), generator=generator))
+    k = whole_number(generator, 2, 3)
     # None of the best tokens has a number below k: so a place among the best is no token among them.
     best = k + torch.randperm(5, generator=generator)[:k]
     logits = 0.1 * numbers(generator, 2 * k + 6)
@@ -227,7 +228,7 @@ def ablate(function: Callable) -> str | None:
     b, t, h, d = sizes(4, generator)
     joined = numbers(generator, b, t, h * d)
     owners = torch.arange(h * d) // d  # (D,), to which head each number belongs
-    for head in (int(torch.randint(1, h, (1,), generator=generator)), 0):
+    for head in (whole_number(generator, 1, h - 1), 0):
         answer, hint = call(function, joined=joined, head=head, heads=h)
         if hint := hint or tensor_fault("the result", answer, "(B, T, D)", (b, t, h * d)):
             return hint

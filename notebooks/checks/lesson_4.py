@@ -18,6 +18,7 @@ from . import (
     pair_fault,
     sizes,
     tensor_fault,
+    whole_number,
 )
 
 TOLERANCE = 1e-5
@@ -87,7 +88,7 @@ def pad_left(function: Callable) -> str | None:
     generator = new_generator()
     b, t = sizes(2, generator)
     lengths = lengths_of_texts(generator, b, t).tolist()
-    pad_id = int(torch.randint(1, 10, (1,), generator=generator))
+    pad_id = whole_number(generator, 1, 9)
     rows = [torch.randint(0, 10, (length,), generator=generator).tolist() for length in lengths]
     rows[0][0] = pad_id
     copies = [list(row) for row in rows]

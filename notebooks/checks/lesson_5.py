@@ -7,19 +7,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from . import call, exercise, kind, new_generator, numbers
+from . import call, exercise, kind, new_generator, numbers, whole_number
 
 TYPES = ("PER", "LOC", "ORG")
 NOT_COUNTED = -100
 
 
-def whole(generator: Generator, low: int, high: int) -> int:
-    """A whole number from low to high, both included."""
-    return int(torch.randint(low, high + 1, (1,), generator=generator))
-
-
 def pick(generator: Generator, choices: Sequence) -> Any:
-    return choices[whole(generator, 0, len(choices) - 1)]
+    return choices[whole_number(generator, 0, len(choices) - 1)]
 
 
 def list_fault(name: str, answer: object, what: str) -> str | None:
@@ -48,7 +43,7 @@ def broken_tags(function: Callable) -> str | None:
     all_tags = ["O", "O", *(f"{prefix}-{name}" for name in TYPES[:2] for prefix in "BI")]
     # Each situation once, and then many at random.
     tags = ["I-LOC", "I-LOC", "O", "I-PER", "B-PER", "I-LOC", "B-LOC", "I-LOC", "B-LOC", "O", "I-LOC"]
-    tags += [pick(generator, all_tags) for _ in range(whole(generator, 40, 60))]
+    tags += [pick(generator, all_tags) for _ in range(whole_number(generator, 40, 60))]
     given = list(tags)
     answer = function(given)
     if hint := list_fault("broken_tags", answer, "places"):
@@ -88,7 +83,7 @@ def label_all_pieces(function: Callable) -> str | None:
     generator = new_generator()
     name, other = pick(generator, TYPES[:2]), TYPES[2]
     word_tags = ["O", f"B-{name}", f"I-{name}", f"B-{name}", f"B-{name}", "O", f"B-{other}"]
-    counts = [2, 3, 2, *(whole(generator, 1, 4) for _ in word_tags[3:])]
+    counts = [2, 3, 2, *(whole_number(generator, 1, 4) for _ in word_tags[3:])]
     word_ids = [None, *(word for word, count in enumerate(counts) for _ in range(count)), None]
     tags = ["O", *(f"{prefix}-{each}" for each in TYPES for prefix in "BI")]
     number_of = dict(zip(tags, torch.randperm(len(tags), generator=generator).tolist(), strict=True))
@@ -150,7 +145,7 @@ def _spans(start: Tensor, end: Tensor, first_place: int = 0) -> list[tuple[int, 
 
 def _crossed(generator: Generator) -> tuple[Tensor, Tensor]:
     """Start and end logits (T,) whose largest ones make no span: the end lies before the start, and not at place 0."""
-    length = whole(generator, 6, 10)
+    length = whole_number(generator, 6, 10)
     start, end = numbers(generator, length), numbers(generator, length)
     early, late = sorted((1 + torch.randperm(length - 1, generator=generator)[:2]).tolist())
     start[late] += 3
@@ -164,7 +159,7 @@ def best_spans(function: Callable) -> str | None:
     generator = new_generator()
     start, end = _crossed(generator)
     right = _spans(start, end)
-    for count in (whole(generator, 4, 7), len(right) + whole(generator, 1, 9)):
+    for count in (whole_number(generator, 4, 7), len(right) + whole_number(generator, 1, 9)):
         answer, hint = call(function, start_logits=start, end_logits=end, count=count)
         if hint := hint or list_fault("best_spans", answer, "pairs"):
             return hint
@@ -194,7 +189,7 @@ def answer_or_none(function: Callable) -> str | None:
     """Check exercise 4, ``answer_or_none(start_logits, end_logits, threshold)``, on either side of the threshold."""
     generator = new_generator()
     start, end = _crossed(generator)
-    lead = 1 + whole(generator, 1, 3) + float(numbers(generator, 1)) / 2  # of the best span before no answer
+    lead = 1 + whole_number(generator, 1, 3) + float(numbers(generator, 1)) / 2  # of the best span before no answer
     best = _spans(start, end, first_place=1)[0]
     start[0] = end[0] = (start[best[0]] + end[best[1]] - lead) / 2
     answer, hint = call(function, start_logits=start, end_logits=end, threshold=lead - 0.4)
@@ -224,15 +219,15 @@ def answer_or_none(function: Callable) -> str | None:
 def windows(function: Callable) -> str | None:
     """Check exercise 5, ``windows(length, size, overlap)``, for texts that fit one window, or several, or not quite."""
     generator = new_generator()
-    size = whole(generator, 4, 9)
-    overlap = whole(generator, 1, size - 2)
-    step, count = size - overlap, whole(generator, 3, 5)
+    size = whole_number(generator, 4, 9)
+    overlap = whole_number(generator, 1, size - 2)
+    step, count = size - overlap, whole_number(generator, 3, 5)
     exact = size + (count - 1) * step
-    lengths = [whole(generator, 1, size - 1), size, exact, exact + 1, exact + step - 1]
+    lengths = [whole_number(generator, 1, size - 1), size, exact, exact + 1, exact + step - 1]
     for length, lap in [*((length, overlap) for length in lengths), (3 * size, 0)]:
         answer, name = function(length, size, lap), f"windows({length}, {size}, {lap})"
-        if not isinstance(answer, list):
-            return f"windows returned {kind(answer)}, not a list of pairs"
+        if hint := list_fault("windows", answer, "pairs"):
+            return hint
         if not answer or not all(map(_is_pair, answer)):
             return "windows should return a list of pairs (start, end)"
         if hint := _window_fault(answer, length, size, lap):
@@ -265,14 +260,14 @@ MASK = "[MASK]"
 
 
 def _word(generator: Generator) -> str:
-    return "".join(pick(generator, SYLLABLES) for _ in range(whole(generator, 1, 4)))
+    return "".join(pick(generator, SYLLABLES) for _ in range(whole_number(generator, 1, 4)))
 
 
 @exercise(6)
 def word_effects(function: Callable) -> str | None:
     """Check exercise 6, ``word_effects(words, probability)``, with a probability that is made up of words and pairs."""
     generator = new_generator()
-    words = [f"{_word(generator)}{place}" for place in range(whole(generator, 5, 9))]  # no word twice
+    words = [f"{_word(generator)}{place}" for place in range(whole_number(generator, 5, 9))]  # no word twice
     worth = dict(zip(words, torch.randn(len(words), generator=generator).tolist(), strict=True))
     calls = []
 
@@ -314,11 +309,11 @@ def _near(one: list, other: list[float]) -> bool:
 def read_tagged(function: Callable) -> str | None:
     """Check exercise 7, ``read_tagged(lines)``, on a made-up sentence with names side by side and at its end."""
     generator = new_generator()
-    names = [(pick(generator, TYPES), whole(generator, 1, 3)) for _ in range(whole(generator, 3, 5))]
+    names = [(pick(generator, TYPES), whole_number(generator, 1, 3)) for _ in range(whole_number(generator, 3, 5))]
     names = [("LOC", 2), ("LOC", 1), *names, ("PER", 2)]  # two of one type side by side, and one at the end
     tags = []
     for place, (name, count) in enumerate(names):
-        tags += ["O"] * (whole(generator, 1, 3) if place != 1 else 0)
+        tags += ["O"] * (whole_number(generator, 1, 3) if place != 1 else 0)
         tags += [f"B-{name}"] + [f"I-{name}"] * (count - 1)
     words = [_word(generator) for _ in tags]
     lines = [f"{word} {tag}" for word, tag in zip(words, tags, strict=True)]
