@@ -69,15 +69,14 @@ NEWS = Experiment(
     seeds=(0, 1, 2, 3, 4),
 )
 FINE_TUNING = "4-bert-classification"
-SETTINGS = {
+METHODS = {  # of lesson 4: each with the settings that are tried
     "TF-IDF": [1, 10, 100],
     "random body": [1e-4],
     "frozen, [CLS]": [0.1, 1, 10, 100],
     "frozen, mean": [0.1, 1, 10, 100],
     "fine-tuned": [1e-4],
 }
-# Of lesson 3: each body with the rate that "blank_rates" finds best for it
-BODIES = {
+BODIES = {  # of lesson 3: each with the rate that "blank_rates" finds best for it
     "loaded": 4e-4,
     "loaded, frozen": 1.28e-2,
     "random blocks": 4e-4,
@@ -94,6 +93,7 @@ def settings(trained: str, rates: tuple[float, ...], steps: tuple[int, ...]) -> 
 
 
 FEW_STEPS = {"settings": [["all", 5e-4, 2]]}
+SEARCH = {"seeds": (0,), "few_seeds": "a search for settings"}
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -155,10 +155,10 @@ EXPERIMENTS = {
     "labels": Experiment(
         FINE_TUNING,
         "by_labels",
-        {"sizes": [16, 64, 256, 1000, 4000], "settings": SETTINGS, "tuned_on": 1000},
+        {"sizes": [16, 64, 256, 1000, 4000], "settings": METHODS, "tuned_on": 1000},
         small={
             "sizes": [16],
-            "settings": {method: values[:1] for method, values in SETTINGS.items()},
+            "settings": {method: values[:1] for method, values in METHODS.items()},
             "tuned_on": 16,
             "tested": 40,
             "least_steps": 2,
@@ -170,7 +170,7 @@ EXPERIMENTS = {
         "by_labels",
         {
             "sizes": [16, 64, 256, 800],
-            "settings": SETTINGS | {"random body": [2e-4], "fine-tuned": [2e-4]},
+            "settings": METHODS | {"random body": [2e-4], "fine-tuned": [2e-4]},
             "tuned_on": 800,
         },
         small={"sizes": [16], "settings": {"TF-IDF": [10]}, "tuned_on": 16, "tested": 40},
@@ -187,9 +187,8 @@ EXPERIMENTS = {
             "steps": 120,
         },
         small={"bodies": ["loaded"], "rates": [4e-4], "without": [None], "steps": 2},
-        seeds=(0,),
         apart="rates",
-        few_seeds="a search for settings",
+        **SEARCH,
     ),
     "tricks": Experiment(
         "3-bert",
@@ -228,8 +227,7 @@ EXPERIMENTS = {
             + settings("frozen", (1e-2, 3e-2, 1e-1), (400,))
         },
         small=FEW_STEPS,
-        seeds=(0,),
-        few_seeds="a search for settings",
+        **SEARCH,
     ),
     "names": Experiment(
         "5-beyond-classification",
@@ -245,8 +243,7 @@ EXPERIMENTS = {
             + settings("question word only", (1.5e-4, 3e-4, 6e-4), (160,))
         },
         small=FEW_STEPS,
-        seeds=(0,),
-        few_seeds="a search for settings",
+        **SEARCH,
     ),
     "answers": Experiment(
         "5-beyond-classification",

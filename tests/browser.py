@@ -18,10 +18,10 @@ from typing import Any
 import websocket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# What axe-core finds serious or critical in the document: what keeps people out of a page.
-FIND_FAULTS = """axe.run(document, {resultTypes: ['violations']}).then(found => found.violations
-    .filter(fault => ['serious', 'critical'].includes(fault.impact))
-    .map(fault => [fault.id, ...fault.nodes.slice(0, 3).map(node => node.html.slice(0, 200))]))"""
+# Of a list of axe-core's, what is serious or critical, what keeps people out of a page: its name and where it stands.
+SERIOUS = """.filter(fault => ['serious', 'critical'].includes(fault.impact))
+    .map(fault => [fault.id, ...fault.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])"""
+FIND_FAULTS = f"axe.run(document, {{resultTypes: ['violations']}}).then(found => found.violations{SERIOUS})"
 STARTED_WITHIN = ANSWERED_WITHIN = 300.0  # seconds, on a busy machine
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
-from browser import STARTED_WITHIN, Browser
+from browser import SERIOUS, STARTED_WITHIN, Browser
 
 import torchnlp
 
@@ -83,11 +83,10 @@ RESTART_AND_RUN = """(() => {
 # Ours are the texts and the outputs. Menus, side bars, toolbar, prompts, and the editors in which the code stands are
 # JupyterLab's own, and so is what is wrong with them: how a link looks, too, which it does not underline. No setting
 # changes that. What axe-core could not judge, because something lies over it, would hide a fault, so it is one.
-FIND_FAULTS = """axe.run({include: [['.jp-RenderedMarkdown'], ['.jp-OutputArea-output']]},
-    {rules: {'link-in-text-block': {enabled: false}}, resultTypes: ['violations', 'incomplete']}).then(found =>
+FIND_FAULTS = f"""axe.run({{include: [['.jp-RenderedMarkdown'], ['.jp-OutputArea-output']]}},
+    {{rules: {{'link-in-text-block': {{enabled: false}}}}, resultTypes: ['violations', 'incomplete']}}).then(found =>
     [...found.violations, ...found.incomplete.filter(fault => fault.id === 'color-contrast')]
-    .filter(fault => ['serious', 'critical'].includes(fault.impact))
-    .map(fault => [fault.id, ...fault.nodes.slice(0, 3).map(node => node.html.slice(0, 200))]))"""
+    {SERIOUS})"""
 # axe-core takes what lies in a body of no height for hidden, and JupyterLab's has none:
 # https://github.com/dequelabs/axe-core/issues/3996.
 UNFOLD = """(() => {

@@ -16,9 +16,8 @@ import torchnlp
 NOTEBOOKS = torchnlp.ROOT / "notebooks"
 # Only the first texts are kept; a small folder keeps all.
 LOAD = "train_dataset, test_dataset, classes, _ = torchnlp.load_dataset()"
-FEWER_TEXTS = LOAD + "\ntrain_dataset, test_dataset = train_dataset[:160], test_dataset[:48]"
+FEWER = "\ntrain_dataset, test_dataset = train_dataset[:160], test_dataset[:48]"
 LOAD_TEXTS = "train_dataset, test_dataset, classes = torchnlp.load_texts()"
-FEWER_LOADED_TEXTS = LOAD_TEXTS + "\ntrain_dataset, test_dataset = train_dataset[:160], test_dataset[:48]"
 LOAD_NAMES = "train_names, test_names, types = torchnlp.load_entities()"
 LOAD_QUESTIONS = "train_questions, test_questions = torchnlp.load_questions()"
 # For each lesson: what stands in the source of its code cells, and what replaces it.
@@ -49,11 +48,11 @@ SMALLER = {
         ("product(here, (1, 2, 5))", "product(here, (1,))"),
     ],
     "3-bert": [
-        (LOAD_TEXTS, FEWER_LOADED_TEXTS),
+        (LOAD_TEXTS, LOAD_TEXTS + FEWER),
         ("STEPS = 120", "STEPS = 8"),
     ],
     "4-bert-classification": [
-        (LOAD, FEWER_TEXTS),
+        (LOAD, LOAD + FEWER),
         ("else (100,", "else (3,"),
         ("for _ in range(20):", "for _ in range(6):"),
     ],
@@ -72,7 +71,7 @@ SMALLER = {
         ("TIMED = 2 ", "TIMED = 1 "),
         ("LEARNED = 208 ", "LEARNED = 40 "),
         ("MAX_LENGTH = 128", "MAX_LENGTH = 24"),
-        (LOAD, FEWER_TEXTS),
+        (LOAD, LOAD + FEWER),
         ("duration=0.3", "duration=0.01"),
         ('"--iterations", "5"', '"--iterations", "2"'),
     ],

@@ -146,11 +146,10 @@ def test_what_has_no_such_head_is_refused(tmp_path):
 def lesson() -> nbformat.NotebookNode:
     """Lesson 4 with its claims, and trainings just long enough for the loss to fall between their reports."""
     notebook = shortened("4-bert-classification", claims=True)
-    for cell in notebook.cells:
-        if cell.id == "train":
-            cell.source = cell.source.replace("else (3,", "else (24,")
-        if cell.id == "overfit":
-            cell.source = cell.source.replace("range(6)", "range(24)")
+    for name, short, longer in (("train", "else (3,", "else (24,"), ("overfit", "range(6)", "range(24)")):
+        (cell,) = [cell for cell in notebook.cells if cell.id == name]
+        assert short in cell.source
+        cell.source = cell.source.replace(short, longer)
     return notebook
 
 
