@@ -129,7 +129,7 @@ md(
 
 ![One training step as a timeline, in three rows. The CPU tokenises and copies. The GPU, or whatever computes, does the forward pass, then the backward pass through the layers from the last to the first and the word vectors, then the optimizer. The network row, used by several processes only, exchanges gradients in four buckets, each as soon as its part of the backward pass is done; three of them travel while the backward pass goes on, the last one is waited for. Below, five changes and what each shortens: group by length, forward and backward; a larger batch, exchange and optimizer, once for more texts; bfloat16, the products in forward and backward; a fused optimizer, the optimizer; only words that occur, the last part of the backward pass, the last bucket and the optimizer. The widths are made up.](figures/step-timeline.svg)
 
-One training step has four regions on every machine. It **tokenises** the texts of a batch. The **forward pass** computes the loss. The **backward pass** computes the gradient of each weight. The **optimizer** updates the weights. With several processes an exchange of gradients comes in between; that is the second half of this lesson.
+One training step has four regions on every machine. It tokenises the texts of a batch. The **forward pass** computes the loss. The **backward pass** computes the gradient of each weight. The **optimizer** updates the weights. With several processes an exchange of gradients comes in between; that is the second half of this lesson.
 
 Each change shortens some regions and leaves the others alone. So its gain can be predicted, once you know how long each region is. That is what you measure first, on your machine, in place of these made-up widths.
 """,
@@ -492,32 +492,38 @@ Each line supposes that all changes before it were kept: the same factor means l
 
 ## Measure
 
-Two rules make a time comparable. First, both settings take **the same texts**, in turn: before, after, after, before. Whatever disturbs the machine then disturbs both. Second, the result is the **ratio** of two neighbours, repeated, and its range is shown with it.
+Three rules make a time comparable. First, both settings take **the same texts**, in turn: before, after, after, before. Whatever disturbs the machine then disturbs both. Second, each measurement builds its model anew. The same program is a few percent faster or slower for as long as it runs, depending on where in memory its numbers happen to lie; one pair of models, measured ever so often, would only repeat that accident. Third, the result is the ratio of two neighbours, repeated, and its range is shown with it.
 """,
 )
 code(
     "alternate",
     r"""
 def alternate(old, new, items, repeats):
-    '''The seconds for each text with two settings, measured in turn on the same items: two lists.'''
+    '''The seconds for each text with two settings, in turn on the same items, each time with a new model: two lists.'''
     seconds = [], []
-    with training(old, items) as first, training(new, items) as second:
-        turns = [(first, old, seconds[0]), (second, new, seconds[1])]
-        for run, settings, _ in turns:
-            train_on(run, items[:8], settings)  # not counted
-        for repeat in range(repeats):
-            for run, settings, noted in turns[:: (-1) ** repeat]:
+    for repeat in range(repeats):
+        turns = [(old, seconds[0]), (new, seconds[1])]
+        for settings, noted in turns[:: (-1) ** repeat]:
+            with training(settings, items) as run:
+                train_on(run, items[:2], settings)  # not counted
                 begin = time.perf_counter()
                 train_on(run, items, settings)
                 noted.append((time.perf_counter() - begin) / len(items))
     return seconds
+
+
+def noise_band(ratios):
+    '''What a median of so many ratios does by chance: draw them anew, and see how far from 1 it lies in 95 %.'''
+    chance = random.Random(SEED)
+    far = [abs(statistics.median(chance.choices(ratios, k=len(ratios))) - 1) for _ in range(1000)]
+    return sorted(far)[949]
 """,
     RECORDED,
 )
 md(
     "ladder-text",
     r"""
-How much does a time differ when nothing differs? The first rung is *the same again*: its ratios would all be 1 on a perfect machine. How far they stray is the **noise band**. A change is kept if its median ratio is below the band, else rejected; and what is rejected is not built upon. (If the band is wide, something else keeps your machine busy. End that, and run the cell again.)
+How much does a time differ when nothing differs? The first rung is *the same again*: its ratios would all be 1 on a perfect machine. Their median strays less than each of them, and the less, the more there are. `noise_band` asks how far: it draws as many of these ratios with replacement, takes the median, and does so a thousand times (the bootstrap of lesson 5). The distance from 1 within which 95 % of these medians lie is the **noise band**. A change is kept if its median ratio is below the band, else rejected; and what is rejected is not built upon. (If the band is wide, something else keeps your machine busy. End that, and run the cell again.)
 """,
 )
 code(
@@ -535,7 +541,7 @@ def ladder(repeats, size, seeds):
             before, after = alternate(settings, changed, items, repeats)
             ratios = [b / a for a, b in zip(before, after, strict=True)]
             if not change:
-                band = max(abs(ratio - 1) for ratio in ratios)
+                band = noise_band(ratios)
             kept = statistics.median(ratios) < 1 - band
             row = {"seed": seed, "change": name, "ratio": statistics.median(ratios), "band": band, "kept": kept}
             row |= {"low": min(ratios), "high": max(ratios)}
@@ -1160,7 +1166,7 @@ The first two learn the same: 16 texts a step. For **two machines of eight GPUs 
 1. On both machines: the project in the same place, `make setup`, the same versions, the news and the model already there (`TORCHNLP_DATA`, `TORCHNLP_MODEL`).
 2. Choose one machine as the meeting point, by a name or address that the other can reach, and a free port that no firewall closes.
 3. Choose an output folder that both machines see.
-4. On **each** of the two, start the same line:
+4. On *each* of the two, start the same line:
 
 ```
 torchrun --nnodes 2 --nproc_per_node 8 --rdzv_id news --rdzv_backend c10d --rdzv_endpoint FIRST_MACHINE:29500 \
@@ -1771,6 +1777,9 @@ A small network with dropout, AdamW and a falling learning rate makes 20 steps. 
 code(
     "checkpoint",
     r"""
+import copy
+
+
 class Toy:
     def __init__(self):
         torchnlp.set_seed(SEED)

@@ -179,7 +179,7 @@ EXPERIMENTS = {
         },
         small={"sizes": [16], "settings": {"TF-IDF": [10]}, "tuned_on": 16, "tested": 40},
     ),
-    "ladder": Experiment(SPEED, "ladder", {"repeats": 5, "size": 48}, small={"repeats": 1, "size": 8}),
+    "ladder": Experiment(SPEED, "ladder", {"repeats": 16, "size": 16}, small={"repeats": 1, "size": 8}),
     "until": Experiment(
         SPEED,
         "until",
