@@ -17,7 +17,7 @@ for exchange in sys.argv[2:]:
     torch.manual_seed(0)  # the same first weights and the same texts in each process
     model = nn.Sequential(nn.Linear(64, 1024), nn.GELU(), nn.Linear(1024, 4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    inputs = torch.randn(20, 2048, 64)  # 20 steps, an effective batch of 2,048, 64 numbers each
+    inputs = torch.randn(20, 4096, 64)  # 20 steps, an effective batch of 4,096, 64 numbers each
     times = []
     for batch in inputs:
         begin = time.perf_counter()
