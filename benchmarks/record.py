@@ -270,8 +270,11 @@ def cells_of(experiment: Experiment) -> list[str]:
 
 
 def code_hash(experiment: Experiment) -> str:
-    """A hash of what these cells compute: another layout or comment gives the same, another number does not."""
-    trees = [meaning(ast.parse(source)) for source in cells_of(experiment)]
+    """A hash of what these cells compute: another layout or comment gives the same, another number does not.
+
+    Nor does it matter where one cell ends and the next begins.
+    """
+    trees = [meaning(statement) for source in cells_of(experiment) for statement in ast.parse(source).body]
     return sha256(repr(trees).encode()).hexdigest()[:16]
 
 

@@ -171,6 +171,17 @@ def test_the_hash_sees_numbers_and_not_layout(record, tmp_path):
     assert record.code_hash(experiment) != before
 
 
+def test_the_hash_does_not_see_where_a_cell_ends(record, tmp_path):
+    experiment = record.EXPERIMENTS["squares"]
+    before = record.code_hash(experiment)
+    notebook = nbformat.read(tmp_path / "made.ipynb", as_version=4)
+    first, *others = [cell for cell in notebook.cells if "recorded" in cell.metadata.get("tags", [])]
+    first.source = "\n".join([first.source, *(cell.source for cell in others)])
+    notebook.cells = [first]
+    nbformat.write(notebook, tmp_path / "made.ipynb")
+    assert len(others) and record.code_hash(experiment) == before
+
+
 def test_cells_below_the_function_do_not_count(record, tmp_path):
     experiment = record.EXPERIMENTS["squares"]
     before = record.code_hash(experiment)
