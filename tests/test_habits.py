@@ -422,9 +422,10 @@ def test_the_course_works_in_a_folder_with_an_odd_name(odd_copy):
 # --------------------------------------------------------------------------------------- what is written about machines
 
 
-def test_readmes_figures_name_their_machine():
-    readme = (torchnlp.ROOT / "README.md").read_text(encoding="utf-8")
-    sections = [part for part in re.split(r"^## ", readme, flags=re.MULTILINE) if re.search(r"^\|.*\d s\b", part, re.M)]
+@pytest.mark.parametrize("folder", [".", "benchmarks", "scripts"])
+def test_figures_name_their_machine(folder):
+    page = (torchnlp.ROOT / folder / "README.md").read_text(encoding="utf-8")
+    sections = [part for part in re.split(r"^## ", page, flags=re.MULTILINE) if re.search(r"^\|.*\d s\b", part, re.M)]
     assert sections
     for section in sections:
         assert re.search(r"measured on two cores of|rate and bandwidth were assumed", section), section.splitlines()[0]

@@ -384,13 +384,14 @@ def test_what_pythons_csv_module_writes_is_read(
     assert load(folder) == (wanted, wanted, classes)
 
 
-# ------------------------------------------------------------------------------------------------------- the README
+# -------------------------------------------------------------------------------------------------- data/README.md
+
+PAGE = (torchnlp.ROOT / "data" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_shows_what_is_printed(tmp_path, capsys):
-    readme = (torchnlp.ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_shows_what_is_printed(tmp_path, capsys):
     load(two_classes(tmp_path / "reviews"))
-    assert capsys.readouterr().out.replace("Label", "label") in readme
+    assert capsys.readouterr().out.replace("Label", "label") in PAGE
 
 
 @pytest.mark.parametrize(
@@ -401,9 +402,8 @@ def test_the_readme_shows_what_is_printed(tmp_path, capsys):
         (2, ("good;a\n0;b\n", None, "good\nbad")),
     ],
 )
-def test_the_readme_shows_what_errors_say(tmp_path, row, rows):
-    readme = (torchnlp.ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"^DataError: \.\.\.(/\w+\.csv, row \d+: .*?) ?\.\.\.$", readme, flags=re.MULTILINE)
+def test_the_page_shows_what_errors_say(tmp_path, row, rows):
+    shown = re.findall(r"^DataError: \.\.\.(/\w+\.csv, row \d+: .*?) ?\.\.\.$", PAGE, flags=re.MULTILINE)
     message = refusal(write(tmp_path / "reviews", *rows))
     assert len(shown) == 3 and f", row {row}: " in message
     assert any(message.removeprefix(str(tmp_path / "reviews")).startswith(line) for line in shown)

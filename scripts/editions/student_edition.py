@@ -20,7 +20,7 @@ NOT_FOR_LESSONS = re.compile(
     r"|check-jsonschema|pillow)=="
 )
 RULES = ("setup", ".venv/.ready", "bert/config.json", "lab", "test")  # of the Makefile
-SECTIONS_LEFT_OUT = ("Two commands", "Lessons", "Without make", "In a class", "For those who change")  # of the README
+SECTIONS_LEFT_OUT = ("Two commands", "Lessons", "Without make", "In a class", "Changing the course")  # of the README
 LACKS = re.compile(
     r"benchmarks/|scripts/editions|notebooks/slides|solutions|stored output|make (site|slides|student|run|bench)|"
     r"make test. tests"
@@ -173,8 +173,8 @@ def edition(notebooks: Lessons, points: dict[str, int]) -> dict[str, bytes]:
     for path in sorted((HERE / "student").rglob("*.py")):
         files[path.relative_to(HERE / "student").as_posix()] = path.read_bytes()
     files |= {f"notebooks/{name}": content for name, content in figures(notebooks).items()}
-    texts = {name: read(name) for name in ("notebooks/README.md", "data/README.md", "bert/README.md")}
-    texts = {name: without_what_is_missing(text) for name, text in texts.items()}
+    pages = [f"{folder}/README.md" for folder in ("notebooks", "data", "bert", "scripts")]
+    texts = {name: without_what_is_missing(read(name)) for name in pages}
     texts["README.md"] = readme(notebooks, points)
     for name, text in texts.items():
         folder = name.rpartition("/")[0] or "."
