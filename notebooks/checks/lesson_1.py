@@ -79,6 +79,7 @@ def multiplicative_attention(module_class: type[nn.Module]) -> str | None:
     mask = (torch.arange(t) < lengths_of_texts(generator, b, t)[:, None])[:, None]  # (B, 1, T)
     noise = torch.where(mask.transpose(1, 2), 1, 9)  # (B, T, 1)
     queries, keys = numbers(generator, b, s, query_size), noise * numbers(generator, b, t, key_size)
+    queries[1, 0] = 0  # it scores all places alike, so noise cannot outshine the text: no mask and a wrong one differ
     values = noise * numbers(generator, b, t, width)
     answer, hint = call(module, queries=queries, keys=keys, values=values, mask=mask)
     if hint := hint or pair_fault("forward", answer, "context", "weights"):
