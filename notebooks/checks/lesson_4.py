@@ -89,7 +89,8 @@ def pad_left(function: Callable) -> str | None:
     b, t = sizes(2, generator)
     lengths = lengths_of_texts(generator, b, t).tolist()
     pad_id = whole_number(generator, 1, 9)
-    rows = [torch.randint(0, 10, (length,), generator=generator).tolist() for length in lengths]
+    others = torch.tensor([number for number in range(10) if number != pad_id])  # a text of padding alone has no ends
+    rows = [others[torch.randint(0, 9, (length,), generator=generator)].tolist() for length in lengths]
     rows[0][0] = pad_id
     copies = [list(row) for row in rows]
     answer, _ = call(function, rows=rows, pad_id=pad_id)
