@@ -89,8 +89,8 @@ def pad_left(function: Callable) -> str | None:
     b, t = sizes(2, generator)
     lengths = lengths_of_texts(generator, b, t).tolist()
     pad_id = whole_number(generator, 1, 9)
-    others = torch.tensor([number for number in range(10) if number != pad_id])  # a text of padding alone has no ends
-    rows = [others[torch.randint(0, 9, (length,), generator=generator)].tolist() for length in lengths]
+    # A text of pad_id alone would look the same padded left and right. So pad_id stands in one text, and only once.
+    rows = [((pad_id + torch.randint(1, 10, (length,), generator=generator)) % 10).tolist() for length in lengths]
     rows[0][0] = pad_id
     copies = [list(row) for row in rows]
     answer, _ = call(function, rows=rows, pad_id=pad_id)
