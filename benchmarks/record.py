@@ -94,6 +94,10 @@ def settings(trained: str, rates: tuple[float, ...], steps: tuple[int, ...]) -> 
 
 FEW_STEPS = {"settings": [["all", 5e-4, 2]]}
 SEARCH = {"seeds": (0,), "few_seeds": "a search for settings"}
+SPEED = "6-faster-and-bigger"
+RATES = [5e-5, 1e-4, 2e-4, 3e-4]
+WAYS = {"old loop": [2e-5, *RATES[1:]]}  # the least is that of old courses
+WAYS |= dict.fromkeys(("ladder", "ladder, with dropout", "ladder, batches of 16"), RATES)
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -174,6 +178,13 @@ EXPERIMENTS = {
             "tuned_on": 800,
         },
         small={"sizes": [16], "settings": {"TF-IDF": [10]}, "tuned_on": 16, "tested": 40},
+    ),
+    "ladder": Experiment(SPEED, "ladder", {"repeats": 16, "size": 16}, small={"repeats": 1, "size": 8}),
+    "until": Experiment(
+        SPEED,
+        "until",
+        {"ways": WAYS, "most": 768},
+        small={"ways": {"ladder": [1e-4]}, "most": 48},
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
