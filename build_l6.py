@@ -548,7 +548,7 @@ def ladder(repeats, size, seeds):
 code(
     "climb",
     r"""
-climbed, regions = ladder(repeats=5, size=8, seeds=[SEED]), parts
+climbed, regions = ladder(repeats=6, size=8, seeds=[SEED]), parts
 print("time after / before       predicted    measured (range)")
 predicted = {}
 for row in climbed:
@@ -568,7 +568,7 @@ print("smallest ratio first:", ", ".join(row["change"] + " (?)" * (not row["kept
 md(
     "ladder-read",
     r"""
-The first row says how much you may believe. Nothing was changed there, and its median strays all the same; the band below the table says how far a median of so few measurements may stray by chance. With a handful of ratios the bootstrap can hardly do more than name the ones that lie farthest from 1, so one disturbed measurement makes the band wide. It then rejects changes which sixteen measurements find again and again, as the figure below shows. Where all five ratios of a row lie below 1, that is a hint; but the rule was fixed beforehand, and five are few. So a rejection is no proof that a change does nothing. It says that this measurement cannot tell; and what one cannot tell, one does not build upon.
+The first row says how much you may believe. Nothing was changed there, and its median strays all the same; the band below the table says how far a median of so few measurements may stray by chance. It is itself uncertain, since the bootstrap has six ratios to draw from and no more. One or two disturbed measurements make it wide, and then changes are rejected which sixteen measurements find again and again, as the figure below shows. Six that happen to agree make it narrow, and then too much is kept. Where all six ratios of a row lie below 1, that is a hint; but the rule was fixed beforehand, and six are few. So a rejection is no proof that a change does nothing. It says that this measurement cannot tell; and what one cannot tell, one does not build upon.
 """,
 )
 code(

@@ -71,7 +71,7 @@ SMALLER = {
         ("TIMED = 16 ", "TIMED = 8 "),
         ("MAX_LENGTH = 128", "MAX_LENGTH = 24"),
         (LOAD, LOAD + FEWER),
-        ("repeats=5,", "repeats=1,"),
+        ("repeats=6,", "repeats=1,"),
         ("duration=0.2", "duration=0.01"),
         ('recorded("until"), 768 ', 'recorded("until"), 48 '),
     ],

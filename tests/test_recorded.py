@@ -215,6 +215,20 @@ def test_an_unknown_experiment_is_refused(record, monkeypatch, capsys):
     assert "there is no experiment 'cubes': choose from squares" in capsys.readouterr().err
 
 
+def test_what_measures_a_gpu_is_left_out_without_one(record, monkeypatch, capsys):
+    squares = replace(record.EXPERIMENTS["squares"], seeds=(0,))
+    monkeypatch.setattr(record, "EXPERIMENTS", {"squares": squares, "cubes": replace(squares, on_gpu=True)})
+    monkeypatch.setattr(record.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(record.concurrent.futures, "ProcessPoolExecutor", concurrent.futures.ThreadPoolExecutor)
+    monkeypatch.setattr(sys, "argv", ["record.py", "--jobs", "1"])
+    assert record.main() == 0
+    assert "squares" in capsys.readouterr().out and not (torchnlp.RECORDED_FOLDER / "cubes.json").exists()
+    monkeypatch.setattr(sys, "argv", ["record.py", "cubes"])
+    with pytest.raises(SystemExit):
+        record.main()
+    assert "cubes measures a CUDA GPU, and PyTorch finds none" in capsys.readouterr().err
+
+
 # ----------------------------------------------------------------------------------------------- what is committed
 
 
