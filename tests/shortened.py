@@ -72,8 +72,9 @@ SMALLER = {
         ("MAX_LENGTH = 128", "MAX_LENGTH = 24"),
         (LOAD, LOAD + FEWER),
         ("repeats=6,", "repeats=1,"),
+        ("repeats=2)", "repeats=1)"),
         ("duration=0.2", "duration=0.01"),
-        ('recorded("until"), 768 ', 'recorded("until"), 48 '),
+        ('recorded("until"), 768,', 'recorded("until"), 48,'),
     ],
 }
 
