@@ -99,6 +99,12 @@ SPEED = "6-faster-and-bigger"
 RATES = [5e-5, 1e-4, 2e-4, 3e-4]
 WAYS = {"old loop": [2e-5, *RATES[1:]]}  # the least is that of old courses
 WAYS |= dict.fromkeys(("ladder", "ladder, with dropout", "ladder, batches of 16"), RATES)
+CHOSEN = {  # for each way the rate that needed the fewest texts in "until"
+    "old loop": [1e-4],
+    "ladder": [5e-5],
+    "ladder, with dropout": [2e-4],
+    "ladder, batches of 16": [3e-4],
+}
 LADDER = Experiment(SPEED, "ladder", {"repeats": 16, "size": 16}, small={"repeats": 1, "size": 8})
 EXPERIMENTS = {
     "bottleneck": Experiment(
@@ -188,6 +194,13 @@ EXPERIMENTS = {
         "until",
         {"ways": WAYS, "most": 768},
         small={"ways": {"ladder": [1e-4]}, "most": 48},
+    ),
+    "until_again": Experiment(
+        SPEED,
+        "until",
+        {"ways": CHOSEN, "most": 768},
+        small={"ways": {"ladder": [1e-4]}, "most": 48},
+        seeds=(3, 4, 5, 6, 7),
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
