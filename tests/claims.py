@@ -961,21 +961,23 @@ CLAIMS = {
                 {"one_layer": 400},
             ],
         ),
-        "together-claim": (
+        "parallel-claim": (
             {
                 "apart": {"mean": 0.0, "sum": 0.0, "none": 0.01},
                 "from_one": {"mean": 1e-6, "none": 0.01, "sum": 0.1},
+                "killed": True,
+                "resumed": RESUMED,
+                "equal": [True, True],
             },
             [
                 {"apart": {"mean": 1e-9, "sum": 0.0, "none": 0.01}},
                 {"apart": {"mean": 0.0, "sum": 0.0, "none": 0.0}},
                 {"from_one": {"mean": 1e-2, "none": 0.01, "sum": 0.1}},
                 {"from_one": {"mean": 1e-6, "none": 0.01, "sum": 1e-6}},
+                {"killed": False},
+                {"resumed": SimpleNamespace(stdout="")},
+                {"equal": [True, False]},
             ],
-        ),
-        "resume-claim": (
-            {"killed": True, "resumed": RESUMED, "equal": [True, True]},
-            [{"killed": False}, {"resumed": SimpleNamespace(stdout="")}, {"equal": [True, False]}],
         ),
         "adamw-claim": (
             {"adamw_by_loop": FOUR, "adamw_by_vector": FOUR, "adamw_simple": FOUR, "adamw_fused": FOUR},
