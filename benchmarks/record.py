@@ -10,7 +10,7 @@ the lesson has changed since.
 
 The rows of each run are kept in ``build/recorded`` and not computed again until one of the cells or a parameter
 changes: what was cut off goes on where it was by the same command. For an experiment on AG News, ``--news`` names a
-folder in its layout; without it, AG News is downloaded.
+folder in its layout; without it, AG News is downloaded. What measures a GPU is recorded where there is one.
 """
 
 import argparse
@@ -50,6 +50,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0, 1, 2)
     on_ag_news: bool = False
     apart: str = ""  # a parameter that is a list: each of its values has a run of its own, so that more run at a time
+    on_gpu: bool = False  # it measures a CUDA GPU; without one it is not recorded
     few_seeds: str = ""  # why there are fewer than three; the lesson says it, too
 
     def runs(self) -> list[dict[str, Any]]:
@@ -94,6 +95,17 @@ def settings(trained: str, rates: tuple[float, ...], steps: tuple[int, ...]) -> 
 
 FEW_STEPS = {"settings": [["all", 5e-4, 2]]}
 SEARCH = {"seeds": (0,), "few_seeds": "a search for settings"}
+SPEED = "6-faster-and-bigger"
+RATES = [5e-5, 1e-4, 2e-4, 3e-4]
+WAYS = {"old loop": [2e-5, *RATES[1:]]}  # the least is that of old courses
+WAYS |= dict.fromkeys(("ladder", "ladder, with dropout", "ladder, batches of 16"), RATES)
+CHOSEN = {  # for each way the rate that needed the fewest texts in "until"
+    "old loop": [1e-4],
+    "ladder": [5e-5],
+    "ladder, with dropout": [2e-4],
+    "ladder, batches of 16": [3e-4],
+}
+LADDER = Experiment(SPEED, "ladder", {"repeats": 16, "size": 16}, small={"repeats": 1, "size": 8})
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
@@ -174,6 +186,21 @@ EXPERIMENTS = {
             "tuned_on": 800,
         },
         small={"sizes": [16], "settings": {"TF-IDF": [10]}, "tuned_on": 16, "tested": 40},
+    ),
+    "ladder": LADDER,
+    "ladder_gpu": replace(LADDER, on_gpu=True),
+    "until": Experiment(
+        SPEED,
+        "until",
+        {"ways": WAYS, "most": 768},
+        small={"ways": {"ladder": [1e-4]}, "most": 48},
+    ),
+    "until_again": Experiment(
+        SPEED,
+        "until",
+        {"ways": CHOSEN, "most": 768},
+        small={"ways": {"ladder": [1e-4]}, "most": 48},
+        seeds=(3, 4, 5, 6, 7),
     ),
     "news_sample": NEWS,
     "news_ag": replace(NEWS, parameters=NEWS.parameters | {"epochs": 3}, on_ag_news=True),
@@ -354,9 +381,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--news", default="ag_news", help="a folder in AG News' layout, for the experiments on it")
     arguments = parser.parse_args()
-    names = arguments.experiments or list(EXPERIMENTS)
+    gpu = torch.cuda.is_available()
+    names = arguments.experiments or [name for name in EXPERIMENTS if gpu or not EXPERIMENTS[name].on_gpu]
     if unknown := sorted(set(names) - set(EXPERIMENTS)):
         parser.error(f"there is no experiment {unknown[0]!r}: choose from {', '.join(EXPERIMENTS)}")
+    if not gpu and (refused := [name for name in names if EXPERIMENTS[name].on_gpu]):
+        parser.error(f"{refused[0]} measures a CUDA GPU, and PyTorch finds none: record it where there is one")
     news = arguments.news if arguments.news == "ag_news" else str(Path(arguments.news).resolve())
     jobs = [(name, seed, run) for name in names for seed in EXPERIMENTS[name].seeds for run in EXPERIMENTS[name].runs()]
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:

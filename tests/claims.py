@@ -144,6 +144,45 @@ def scores_of_names(always_accuracy: float = 0.88, always_f1: float = 0.0, looke
     }
 
 
+# lesson 6
+TOY = {"as drawn": [[6, 1], [5, 2], [4, 3]], "sorted": [[1, 2], [3, 4], [5, 6]], "grouped": [[3, 4], [1, 2], [5, 6]]}
+COUNTED = {"as drawn": 30, "sorted": 24, "grouped": 24}
+
+
+def count_positions(batches):
+    return sum(len(batch) * max(batch) for batch in batches)
+
+
+def rung(change, ratio, kept=None, band=0.05):
+    kept = ratio < 1 - band if kept is None else kept
+    return {"change": change, "ratio": ratio, "low": ratio - 0.01, "high": ratio + 0.01, "band": band, "kept": kept}
+
+
+def runs(seconds, texts=200):
+    return [{"seconds": seconds, "texts": texts}] * 3
+
+
+NOT_KEPT = ("the same again", "tokenised together", "lengths grouped")
+LADDER = [*(rung(change, 0.99) for change in NOT_KEPT), rung("no dropout", 0.8), rung("fused AdamW", 0.8)]
+
+
+def ladder_record(*more):
+    """Three seeds."""
+    return SimpleNamespace(rows=LADDER * 3 + [*more])
+
+
+BATCHES = "ladder, batches of 16"
+CHART = {"old loop": runs(100.0, texts=600), "ladder": runs(10.0), BATCHES: runs(8.0)}
+AGAIN = {"old loop": runs(100.0, texts=600), "ladder": runs(10.0), BATCHES: runs(12.0)}
+FORMATS = (torch.float32, torch.bfloat16, torch.float16)
+HELD = dict(
+    zip(FORMATS, ([1.001, 257, 70000, 1e-8], [1.0, 256, 70144, 1e-8], [1.001, 257, math.inf, 0.0]), strict=True)
+)
+GROWN = dict(zip(FORMATS, (1.1, 1.0, 1.0), strict=True))
+DTYPES = {"product": torch.bfloat16, "residual sum": torch.float32, "loss": torch.float32}
+RESUMED = SimpleNamespace(stdout="going on after iteration 2\n")
+LACKING = {"nothing": 0.0, "weights": 0.3, "place": 0.01}
+
 CLAIMS = {
     "1-attention": {
         "toy-claim": (
@@ -858,118 +897,142 @@ CLAIMS = {
         ),
     },
     "6-faster-and-bigger": {
-        "toy-cells-claim": (
-            {
-                "toy_by_loop": {"as drawn": 30, "sorted": 24},
-                "toy_by_matrix": {"as drawn": 30, "sorted": 24},
-                "toy_by_helper": 24,
-            },
-            [{"toy_by_matrix": {"as drawn": 30, "sorted": 25}}, {"toy_by_helper": 30}],
-        ),
-        "adamw-claim": (
-            {"adamw_by_loop": FOUR, "adamw_by_vector": FOUR, "adamw_by_library": FOUR, "adamw_fused": FOUR},
-            [{"adamw_by_vector": FOUR / 2}, {"adamw_by_library": FOUR / 2}, {"adamw_fused": FOUR / 2}],
-        ),
         "batches-claim": (
             {
+                "toy": TOY,
+                "toy_positions": COUNTED,
+                "positions": count_positions,
                 "singly": {"input_ids": ONE},
                 "together": {"input_ids": ONE},
-                "lengths": [5, 6],
-                "grouped_cells": 12,
-                "random_cells": 14,
-                "is_news": True,
             },
             [
+                {"toy_positions": COUNTED | {"as drawn": 31}},
+                {"toy": TOY | {"grouped": [[6, 1], [5, 2], [4, 3]]}, "toy_positions": COUNTED | {"grouped": 30}},
                 {"together": {"input_ids": TWO}},
-                {"grouped_cells": 15, "is_news": False},
-                {"lengths": [5, 8], "is_news": False},
-                {"grouped_cells": 14},
             ],
         ),
-        "attention-claim": (
-            {"attention_results": {("eager", torch.float32): (ONE, ONE), ("sdpa", torch.float32): (ONE, ONE)}},
-            [{"attention_results": {("eager", torch.float32): (ONE, ONE), ("sdpa", torch.float32): (ONE, TWO)}}],
-        ),
-        "proof-fused-claim": (
-            {"weights_before": ONE, "weights_simple": ONE + 2e-4, "weights_fused": ONE + 2e-4},
-            [{"weights_fused": ONE + 3e-4}, {"weights_before": ONE + 2e-4}],
-        ),
-        "proof-first-claim": (
-            {"logits_all": ONE, "logits_first": ONE, "gradient_all": ONE, "gradient_first": ONE},
-            [
-                {"logits_first": ONE + 0.01},
-                {"gradient_first": TWO},
-                {"gradient_all": ONE * 0, "gradient_first": ONE * 0},
-            ],
-        ),
-        "proof-words-claim": (
+        "faster-claim": (
             {
+                "statistics": statistics,
+                "climbed": LADDER,
+                "ladder_record": ladder_record(),
+                "NOT_KEPT": NOT_KEPT,
+                "CHANGES": [row["change"] for row in LADDER],
+                "chart": CHART,
+                "again": AGAIN,
+                "WAYS": [*CHART],
+                "smallest": {"old loop": runs(300.0, texts=700)},
+                "live": {"texts": 300, "test": 0.92},
+                "on_sample": True,
+            },
+            [
+                {"climbed": [rung("no dropout", 0.99, kept=True)]},
+                {"ladder_record": ladder_record(rung("tokenised together", 0.8))},
+                {"ladder_record": ladder_record(rung("fused AdamW", 0.92))},
+                {"ladder_record": ladder_record(rung("lengths grouped", 0.9), rung("lengths grouped", 0.9))},
+                {"NOT_KEPT": NOT_KEPT[:2]},
+                {"again": AGAIN | {"ladder": runs(60.0)}},
+                {"again": AGAIN | {BATCHES: runs(7.0)}},
+                {"smallest": {"old loop": runs(150.0)}},
+                {"live": {"texts": 300, "test": 0.3}},
+            ],
+        ),
+        "precision-claim": (
+            {"math": math, "held": HELD, "grown": GROWN, "dtypes": DTYPES},
+            [
+                {"held": HELD | {torch.float16: [1.001, 257, 65504, 0.0]}},
+                {"held": HELD | {torch.bfloat16: [1.001, 257, 70000, 1e-8]}},
+                {"grown": GROWN | {torch.bfloat16: 1.1}},
+                {"grown": GROWN | {torch.float32: 1.0}},
+                {"dtypes": DTYPES | {"product": torch.float32}},
+                {"dtypes": DTYPES | {"loss": torch.bfloat16}},
+            ],
+        ),
+        "memory-claim": (
+            {
+                "kept": {"eager": [1.0, 4.0], "sdpa": [1.0, 2.0]},
+                "activations": {"8 texts": 110, "32 texts": 440, "32, recomputed": 70},
+                "one_layer": 73,
+            },
+            [
+                {"kept": {"eager": [1.0, 2.0], "sdpa": [1.0, 2.0]}},
+                {"kept": {"eager": [1.0, 4.0], "sdpa": [1.0, 4.0]}},
+                {"activations": {"8 texts": 220, "32 texts": 440, "32, recomputed": 70}},
+                {"one_layer": 400},
+            ],
+        ),
+        "parallel-claim": (
+            {
+                "apart": {"mean": 0.0, "sum": 0.0, "none": 0.01},
+                "from_one": {"mean": 1e-6, "none": 0.01, "sum": 0.1},
+                "killed": True,
+                "resumed": RESUMED,
+                "equal": [True, True],
+            },
+            [
+                {"apart": {"mean": 1e-9, "sum": 0.0, "none": 0.01}},
+                {"apart": {"mean": 0.0, "sum": 0.0, "none": 0.0}},
+                {"from_one": {"mean": 1e-2, "none": 0.01, "sum": 0.1}},
+                {"from_one": {"mean": 1e-6, "none": 0.01, "sum": 1e-6}},
+                {"killed": False},
+                {"resumed": SimpleNamespace(stdout="")},
+                {"equal": [True, False]},
+            ],
+        ),
+        "adamw-claim": (
+            {"adamw_by_loop": FOUR, "adamw_by_vector": FOUR, "adamw_simple": FOUR, "adamw_fused": FOUR},
+            [{"adamw_by_vector": FOUR / 2}, {"adamw_simple": FOUR / 2}, {"adamw_fused": FOUR / 2}],
+        ),
+        "proofs-claim": (
+            {
+                "outputs": {"eager": (ONE, ONE), "sdpa": (ONE, ONE)},
+                "weights_before": ONE,
+                "weights_simple": ONE + 2e-4,
+                "weights_fused": ONE + 2e-4,
+                "logits_all": ONE,
+                "logits_first": ONE,
+                "gradient_all": ONE,
+                "gradient_first": ONE,
                 "looked_up": torch.tensor([True, False]),
                 "words_decayed": torch.tensor([0.5, 0.5]),
                 "words_all": torch.tensor([0.6, 0.5]),
                 "words_some": torch.tensor([0.6, 0.5]),
             },
             [
-                {"words_some": torch.tensor([0.7, 0.5])},  # a row that occurs
-                {"words_some": torch.tensor([0.6, 0.6])},  # a row that does not
+                {"outputs": {"eager": (ONE, ONE), "sdpa": (ONE, TWO)}},
+                {"weights_fused": ONE + 3e-4},
+                {"weights_before": ONE + 2e-4},
+                {"logits_first": ONE + 0.01},
+                {"gradient_first": TWO},
+                {"gradient_all": ONE * 0, "gradient_first": ONE * 0},
+                {"words_some": torch.tensor([0.7, 0.5])},
                 {"words_decayed": torch.tensor([0.5, 0.6])},
                 {"words_all": torch.tensor([0.5, 0.5]), "words_some": torch.tensor([0.5, 0.5])},
             ],
         ),
-        "ladder-claim": (
+        "accumulate-claim": (
             {
-                "is_news": True,
-                "measured": {"old loop": 0.1, "larger rate, up and down": 0.05, "batches of 16": 0.04},
-                "rungs": {"old loop": {}, "larger rate, up and down": {}, "batches of 16": {}},
-                "TRAINED": ["old loop", "larger rate, up and down", "batches of 16"],
-                "accuracies": {"old loop": 0.5, "larger rate, up and down": 0.9, "batches of 16": 0.8},
+                "differences": {"in parts": 1e-6, "recomputed": 1e-6},
+                "most_kept": {"at once": 440, "in parts": 110, "recomputed": 70},
             },
             [
-                {"measured": {"old loop": 0.1}, "is_news": False},
-                {"TRAINED": ["old loop"], "is_news": False},
-                {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.55, "batches of 16": 0.8}},
-                {"accuracies": {"old loop": 0.8, "larger rate, up and down": 0.75, "batches of 16": 0.8}},
-                {"accuracies": {"old loop": 0.5, "larger rate, up and down": 0.9, "batches of 16": 0.4}},
+                {"differences": {"in parts": 0.1, "recomputed": 1e-6}},
+                {"differences": {"in parts": 1e-6, "recomputed": 0.1}},
+                {"most_kept": {"at once": 440, "in parts": 220, "recomputed": 70}},
+                {"most_kept": {"at once": 440, "in parts": 110, "recomputed": 220}},
             ],
-        ),
-        "no-compile-claim": (
-            {"compile_pays": {(40, 0.5, 0.4): 401, (40, 0.5, 0.6): None}},
-            [
-                {"compile_pays": {(40, 0.5, 0.4): 100, (40, 0.5, 0.6): None}},
-                {"compile_pays": {(40, 0.5, 0.4): 401, (40, 0.5, 0.6): 5}},
-            ],
-        ),
-        "kept-claim": ({"kept_ratios": [2.0, 4.0]}, [{"kept_ratios": [1.5, 4.0]}, {"kept_ratios": [2.0, 3.0]}]),
-        "accumulate-claim": (
-            {"parts_difference": 1e-6, "parts_kept": 80, "kept_bytes": {8: 80}, "whole_kept": 320},
-            [{"parts_difference": 0.1}, {"parts_kept": 160}],
-        ),
-        "recompute-claim": (
-            {"recomputed_difference": 1e-6, "recomputed_kept": 30, "whole_kept": 320},
-            [{"recomputed_difference": 0.1}, {"recomputed_kept": 200}],
-        ),
-        "copies-claim": (
-            {"whole_batch": ONE, "averaged": ONE, "one_half": TWO},
-            [{"averaged": TWO}, {"one_half": ONE}],
         ),
         "ring-claim": (
-            {"ring": [[6, 60, 600]] * 3, "ring_sums": [6, 60, 600], "sent_by_each": [4, 4, 4]},
-            [{"ring": [[6, 60, 600], [6, 60, 600], [6, 60, 300]]}, {"sent_by_each": [4, 4, 6]}],
+            {"ring": [[10, 100]] * 4, "ring_sums": [10, 100], "sent_by_each": [6, 6, 6, 6]},
+            [{"ring": [[10, 100]] * 3 + [[10, 70]]}, {"sent_by_each": [6, 6, 6, 8]}],
         ),
-        "finetune-claim": (
-            {"loss_difference": 1e-6, "answered": [3, 3], "small_test": [0, 1, 2], "right": [2, 2]},
-            [{"loss_difference": 1e-3}, {"answered": [3, 4]}, {"right": [2, 6]}],
+        "scale-of-gradients-claim": (
+            {"far": {"SGD": 0.8, "AdamW": 1e-4}},
+            [{"far": {"SGD": 0.8, "AdamW": 0.1}}, {"far": {"SGD": 0.1, "AdamW": 1e-4}}],
         ),
-        "scale-claim": (
-            {
-                "total_seconds": {1: 32.8, 8: 6.5, 64: 3.6},
-                "scale": {1: (11250, 32.8, 0.0), 8: (1407, 4.1, 2.4), 64: (176, 0.5, 3.1)},
-            },
-            [
-                {"total_seconds": {1: 32.8, 8: 3.0, 64: 3.6}},
-                {"total_seconds": {1: 32.8, 8: 6.5, 64: 1.0}},
-                {"scale": {1: (11250, 32.8, 0.0), 8: (1407, 4.1, 2.4), 64: (176, 3.1, 0.5)}},
-            ],
+        "checkpoint-claim": (
+            {"lacking": LACKING},
+            [{"lacking": LACKING | {"nothing": 1e-9}}, {"lacking": LACKING | {"place": 0.0}}],
         ),
     },
 }

@@ -68,12 +68,13 @@ SMALLER = {
         ("long_questions(test_questions[:40])", "long_questions(test_questions[:6])"),
     ],
     "6-faster-and-bigger": [
-        ("TIMED = 2 ", "TIMED = 1 "),
-        ("LEARNED = 208 ", "LEARNED = 40 "),
+        ("TIMED = 16 ", "TIMED = 8 "),
         ("MAX_LENGTH = 128", "MAX_LENGTH = 24"),
         (LOAD, LOAD + FEWER),
-        ("duration=0.3", "duration=0.01"),
-        ('"--iterations", "5"', '"--iterations", "2"'),
+        ("repeats=6,", "repeats=1,"),
+        ("repeats=2)", "repeats=1)"),
+        ("duration=0.2", "duration=0.01"),
+        ('recorded("until"), 768,', 'recorded("until"), 48,'),
     ],
 }
 

@@ -15,7 +15,7 @@ SECTIONS = ("An hour", "Half a day", "On the board", "Three misunderstandings", 
 PLANS = {"An hour": 60, "Half a day": 210}
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
 
-full_chapters = pytest.mark.parametrize("lesson", test_frame.SECOND_EDITION)
+full_chapters = pytest.mark.parametrize("lesson", test_frame.LESSONS)
 
 
 @cache

@@ -147,6 +147,14 @@ def test_what_depends_on_time_or_training_is_not_compared(path):
             assert IGNORED in tags(cell), f"{cell.id} needs the tag {IGNORED}"
 
 
+@every_notebook
+def test_what_is_drawn_on_the_device_is_not_compared(path):
+    """A GPU draws other numbers than the CPU from the same seed."""
+    for cell in code_cells(path):
+        if cell.outputs and re.search(r"torch\.(rand\w*|normal|bernoulli|multinomial)\([^\n]*device=", cell.source):
+            assert IGNORED in tags(cell), f"{cell.id} needs the tag {IGNORED}, or draws on the CPU"
+
+
 def test_python_is_clean():
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]

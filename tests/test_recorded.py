@@ -1,6 +1,7 @@
 """Recorded experiments: how they are made, kept and read, and that what is committed is what the lessons compute."""
 
 import concurrent.futures
+import functools
 import importlib
 import json
 import re
@@ -215,6 +216,20 @@ def test_an_unknown_experiment_is_refused(record, monkeypatch, capsys):
     assert "there is no experiment 'cubes': choose from squares" in capsys.readouterr().err
 
 
+def test_what_measures_a_gpu_is_left_out_without_one(record, monkeypatch, capsys):
+    squares = replace(record.EXPERIMENTS["squares"], seeds=(0,))
+    monkeypatch.setattr(record, "EXPERIMENTS", {"squares": squares, "cubes": replace(squares, on_gpu=True)})
+    monkeypatch.setattr(record.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(record.concurrent.futures, "ProcessPoolExecutor", concurrent.futures.ThreadPoolExecutor)
+    monkeypatch.setattr(sys, "argv", ["record.py", "--jobs", "1"])
+    assert record.main() == 0
+    assert "squares" in capsys.readouterr().out and not (torchnlp.RECORDED_FOLDER / "cubes.json").exists()
+    monkeypatch.setattr(sys, "argv", ["record.py", "cubes"])
+    with pytest.raises(SystemExit):
+        record.main()
+    assert "cubes measures a CUDA GPU, and PyTorch finds none" in capsys.readouterr().err
+
+
 # ----------------------------------------------------------------------------------------------- what is committed
 
 
@@ -247,9 +262,15 @@ def test_a_lesson_shows_its_record(path):
     assert any(f'torchnlp.recorded("{path.stem}")' in cell.source for cell in notebook.cells)
 
 
+@functools.cache  # some experiments differ in their true parameters alone
+def rows_with_small_parameters(record: ModuleType, lesson: str, function: str, small: str) -> list[dict]:
+    experiment = record.Experiment(lesson, function, {}, json.loads(small))
+    return record.rows_of(experiment, experiment.small, seed=11)
+
+
 @every_file
 def test_an_experiment_still_runs(path, true_record):
     """With parameters for which it takes seconds; the columns are those of the record."""
     experiment = true_record.EXPERIMENTS[path.stem]
-    rows = true_record.rows_of(experiment, experiment.small, seed=11)
+    rows = rows_with_small_parameters(true_record, experiment.lesson, experiment.function, json.dumps(experiment.small))
     assert rows and rows[0].keys() == torchnlp.recorded(path.stem).rows[0].keys()

@@ -1579,7 +1579,7 @@ def step_timeline() -> Drawing:
         "Three rows from left to right. CPU: tokenise, copy. GPU: forward, then backward through layers 6 and 5, 4 and "
         "3, 2 and 1, and the word vectors, then the optimizer. Network: as soon as a part of the backward pass is "
         "done, its gradients are exchanged as one bucket; buckets 1 to 3 travel during the rest of the backward pass "
-        "and cost no time; for the last bucket, the word vectors, the GPU waits; then comes the optimizer. Below, "
+        "and cost little time; for the last bucket, the word vectors, the GPU waits; then comes the optimizer. Below, "
         "five changes and what they shorten. Group by length: forward and backward, less padding. Larger batch: the "
         "exchange that is waited for and the optimizer come once for more texts, and a GPU is better used in forward "
         "and backward. bfloat16: the products in forward and backward, where the hardware has it. Fused optimizer: "
@@ -1608,7 +1608,7 @@ def step_timeline() -> Drawing:
     page.text(968, 134, "waits", 20)
     page.text(606, 218, "gradients, in buckets", 20, "end")
     page.bracket(624, 900, 256, -6)
-    page.text(762, 275, "cost no time", 20)
+    page.text(762, 275, "cost little time", 20)
     page.bracket(*LAST_SENT, 256, -6)
     page.text(966, 275, "waited for", 20)
     page.arrow((150, 302), (1186, 302), width=2.5)
