@@ -74,7 +74,7 @@ SMALLER = {
         ("repeats=6,", "repeats=1,"),
         ("repeats=2)", "repeats=1)"),
         ("duration=0.2", "duration=0.01"),
-        ('recorded("until"), 768,', 'recorded("until"), 48,'),
+        ('recorded("until_again"), 768', 'recorded("until_again"), 48'),
     ],
 }
 

@@ -295,8 +295,9 @@ def test_the_first_cell_asks_for_all_that_the_lessons_import():
         sources += ["".join(cell["source"]) for cell in code]
     imported = set().union(*map(imported_by, sources)) - set(sys.stdlib_module_names) - own
     asked = {"sklearn" if name == "scikit-learn" else name for name in needed()}
-    # NumPy comes with torch, tokenizers with transformers, requests with pooch, and IPython with any notebook.
-    assert imported - asked <= {"numpy", "tokenizers", "requests", "IPython"}
+    # NumPy comes with torch, tokenizers with transformers, requests with pooch, psutil with accelerate, and
+    # IPython with any notebook.
+    assert imported - asked <= {"numpy", "tokenizers", "requests", "psutil", "IPython"}
     assert asked <= imported, "a package that no lesson imports"
 
 
