@@ -105,7 +105,7 @@ CHOSEN = {  # for each way the rate that needed the fewest texts in "until"
     "ladder, with dropout": [2e-4],
     "ladder, batches of 16": [3e-4],
 }
-LADDER = Experiment(SPEED, "ladder", {"repeats": 16, "size": 16}, small={"repeats": 1, "size": 8})
+LADDER = Experiment(SPEED, "ladder", {"repeats": 16, "size": 16}, small={"repeats": 1, "size": 2})
 EXPERIMENTS = {
     "bottleneck": Experiment(
         "1-attention",
