@@ -18,6 +18,7 @@ import ast
 import concurrent.futures
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import sys
@@ -389,7 +390,8 @@ def main() -> int:
         parser.error(f"{refused[0]} measures a CUDA GPU, and PyTorch finds none: record it where there is one")
     news = arguments.news if arguments.news == "ag_news" else str(Path(arguments.news).resolve())
     jobs = [(name, seed, run) for name in names for seed in EXPERIMENTS[name].seeds for run in EXPERIMENTS[name].runs()]
-    with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
+    fresh = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU that its parent has asked about
+    with concurrent.futures.ProcessPoolExecutor(arguments.jobs, fresh) as pool:
         source = {name: news if EXPERIMENTS[name].on_ag_news else "sample" for name in names}
         waiting = [pool.submit(take, *job, source[job[0]]) for job in jobs]
         for done in concurrent.futures.as_completed(waiting):

@@ -109,6 +109,11 @@ def record(monkeypatch, tmp_path, folder) -> ModuleType:
     return module
 
 
+def threads(jobs: int, context: object) -> concurrent.futures.ThreadPoolExecutor:
+    """Threads in place of processes: these see what a test has put in place of something."""
+    return concurrent.futures.ThreadPoolExecutor(jobs)
+
+
 def write_lesson(folder: Path, body: str = "number**2 + seed + offset") -> None:
     """A lesson whose experiment needs two of its cells; the others would fail or take long."""
     rows = f"[{{'number': number, 'square': {body}}} for seed in seeds for number in numbers]"
@@ -158,7 +163,7 @@ def test_runs_apart_give_the_rows_of_one_run(record, monkeypatch):
     apart = replace(record.EXPERIMENTS["squares"], apart="numbers")
     monkeypatch.setattr(record, "EXPERIMENTS", {"squares": apart})
     monkeypatch.setattr(sys, "argv", ["record.py", "squares", "--jobs", "1"])
-    monkeypatch.setattr(record.concurrent.futures, "ProcessPoolExecutor", concurrent.futures.ThreadPoolExecutor)
+    monkeypatch.setattr(record.concurrent.futures, "ProcessPoolExecutor", threads)
     assert record.main() == 0
     assert torchnlp.recorded("squares").rows == together and len(list(record.RUNS.iterdir())) == 6
 
@@ -220,7 +225,7 @@ def test_what_measures_a_gpu_is_left_out_without_one(record, monkeypatch, capsys
     squares = replace(record.EXPERIMENTS["squares"], seeds=(0,))
     monkeypatch.setattr(record, "EXPERIMENTS", {"squares": squares, "cubes": replace(squares, on_gpu=True)})
     monkeypatch.setattr(record.torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(record.concurrent.futures, "ProcessPoolExecutor", concurrent.futures.ThreadPoolExecutor)
+    monkeypatch.setattr(record.concurrent.futures, "ProcessPoolExecutor", threads)
     monkeypatch.setattr(sys, "argv", ["record.py", "--jobs", "1"])
     assert record.main() == 0
     assert "squares" in capsys.readouterr().out and not (torchnlp.RECORDED_FOLDER / "cubes.json").exists()
